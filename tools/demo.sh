@@ -1,0 +1,132 @@
+#!/bin/bash
+# What `make run` shows: an engine with its embedded store, a handful of real jobs put through it,
+# their life as a table, and the engine left up in the foreground until ^C. ONCE=1 ends after the
+# table.
+#
+#   LISTEN=127.0.0.1:7584   where the engine listens; port 0 takes a free one
+#   STORE=lmdb:DIR          where the jobs live (default: a directory beside you, sluice-data)
+set -u
+cd "$(dirname "$0")/.." || exit 1
+program=build/sluice
+scratch=$(mktemp -d)
+engine= receiver=
+
+cleanup()
+{
+    trap - EXIT INT TERM
+    [ -n "$receiver" ] && kill "$receiver" 2>/dev/null
+    [ -n "$engine" ] && kill -TERM "$engine" 2>/dev/null && wait "$engine" 2>/dev/null
+    rm -rf "$scratch"
+}
+trap cleanup EXIT
+trap 'cleanup; exit 130' INT
+trap 'cleanup; exit 143' TERM
+
+die()
+{
+    echo "make run: $*" >&2
+    exit 1
+}
+
+# Wait until the file has something in it, and print that.
+read_when_there()
+{
+    local i
+
+    for i in $(seq 200); do
+        [ -s "$1" ] && cat "$1" && return 0
+        kill -0 "$2" 2>/dev/null || return 1
+        sleep 0.05
+    done
+    return 1
+}
+
+echo "Starting an engine with its embedded store …"
+$program up --listen "${LISTEN:-127.0.0.1:7584}" --store "${STORE:-lmdb:sluice-data}" \
+    --port-file "$scratch/port" --allow-private --log-level warn 2>"$scratch/engine.log" &
+engine=$!
+port=$(read_when_there "$scratch/port" "$engine") || {
+    cat "$scratch/engine.log" >&2
+    die "the engine did not start; LISTEN=127.0.0.1:0 takes a free port"
+}
+host=${LISTEN:-127.0.0.1:7584}
+export SLUICE_SERVER=http://${host%:*}:$port
+echo "The engine is up: $SLUICE_SERVER"
+
+# Somebody who takes webhooks: says what came, answers 204.
+/usr/bin/python3 - "$scratch/hook" <<'PY' 2>/dev/null &
+import http.server, sys
+class Hook(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *words):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Hook)
+with open(sys.argv[1], "w") as out:
+    out.write(str(server.server_port))
+server.serve_forever()
+PY
+receiver=$!
+hook=$(read_when_there "$scratch/hook" "$receiver") || die "the receiver of webhooks did not start"
+
+echo "Pushing jobs …"
+ids=()
+push()
+{
+    local id
+
+    id=$($program push "$@") || die "a push failed: sluice push $*"
+    ids+=("$id")
+    printf '  %s  sluice push %s\n' "$id" "$*"
+}
+push digest --data "hello" --rounds 100000
+push webhook --url "http://127.0.0.1:$hook/hook" --secret demo
+push fail --times 2 --message "not yet"
+push echo '{"answer": 42}' --delay 2s
+push sleep --for 250ms
+
+echo "Waiting for them …"
+for id in "${ids[@]}"; do
+    $program job wait "$id" --timeout 60s >/dev/null || die "job $id did not complete"
+done
+
+echo
+/usr/bin/python3 - "$SLUICE_SERVER" "${ids[@]}" <<'PY'
+import datetime, json, sys, urllib.request
+
+def moment(job, name):
+    return datetime.datetime.fromisoformat(job[name].replace("Z", "+00:00")) if name in job else None
+
+def seconds(a, b):
+    return f"{max((b - a).total_seconds(), 0):.3f} s" if a and b else "-"
+
+rows = [("type", "state", "attempts", "waited", "ran", "in all", "result")]
+for id in sys.argv[2:]:
+    with urllib.request.urlopen(f"{sys.argv[1]}/ojs/v1/jobs/{id}") as answer:
+        job = json.load(answer)["job"]
+    created, queued = moment(job, "created_at"), moment(job, "enqueued_at")
+    started, done = moment(job, "started_at"), moment(job, "completed_at")
+    result = json.dumps(job.get("result"))
+    rows.append((job["type"], job["state"], str(job["attempt"]), seconds(queued, started),
+                 seconds(started, done), seconds(created, done),
+                 result if len(result) <= 40 else result[:39] + "…"))
+widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+for row in rows:
+    print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+PY
+echo
+
+if [ "${ONCE:-}" = 1 ]; then
+    exit 0
+fi
+cat <<TXT
+The engine stays up at $SLUICE_SERVER until ^C. Try:
+  build/sluice push digest --data "your text" --wait
+  build/sluice job list
+  curl $SLUICE_SERVER/metrics
+TXT
+kill "$receiver" 2>/dev/null
+receiver=
+wait "$engine"

@@ -1,0 +1,250 @@
+/*
+ * The engine itself: alive, ready and why not, metrics, what it offers.
+ */
+#include "base/limits.h"
+#include "base/macro.h"
+#include "base/metrics.h"
+#include "serve/serve_int.h"
+
+#include <sluice/version.h>
+
+static int get_healthz(Call *call)
+{
+    static const Str alive = STR("{\"status\":\"ok\"}");
+
+    call->response->body_view = alive;
+    return 0;
+}
+
+/* ---- readiness ------------------------------------------------------------------------------- */
+
+typedef struct Check {
+    const char *name;
+    bool is_ok;
+    char why[160]; /* NUL-terminated; empty when it is */
+} Check;
+
+static void set_check(Check *check, const char *name, bool is_ok, const char *why)
+{
+    check->name = name;
+    check->is_ok = is_ok;
+    check->why[0] = '\0';
+    if (!is_ok)
+        (void) strncat(check->why, why, sizeof(check->why) - 1);
+}
+
+/* What must hold to take work; the number of checks. */
+SUSPENDS static size_t run_checks(Serve *serve, Check *checks)
+{
+    StoreStats stats;
+    int r = queue_ping(serve->opts.queues);
+
+    set_check(&checks[0], "store", r == 0, r < 0 ? err_text(r) : "");
+    queue_store_stats(serve->opts.queues, &stats);
+    set_check(&checks[1], "room", !stats.is_full, "the store has no room: submits get 507");
+    set_check(&checks[2], "accepting", !serve->unready, serve->unready ? serve->unready : "");
+    return 3;
+}
+
+static bool write_checks(JsonWriter *out, const Check *checks, size_t n)
+{
+    bool is_ready = true;
+
+    json_write_key(out, "checks");
+    json_write_array(out);
+    for (size_t i = 0; i < n; i++) {
+        json_write_object(out);
+        json_write_member_c(out, "name", checks[i].name);
+        json_write_member_bool(out, "ok", checks[i].is_ok);
+        if (!checks[i].is_ok)
+            json_write_member_c(out, "reason", checks[i].why);
+        json_write_object_end(out);
+        is_ready = is_ready && checks[i].is_ok;
+    }
+    json_write_array_end(out);
+    return is_ready;
+}
+
+SUSPENDS static int get_readyz(Call *call)
+{
+    Check checks[3];
+    size_t n = run_checks(call->serve, checks);
+    bool is_ready;
+
+    json_write_object(&call->out);
+    is_ready = write_checks(&call->out, checks, n);
+    json_write_member_c(&call->out, "status", is_ready ? "ready" : "not ready");
+    json_write_object_end(&call->out);
+    if (!is_ready)
+        call->response->status = 503;
+    return 0;
+}
+
+/* The Open Job Spec's own form of health. */
+SUSPENDS static int get_ojs_health(Call *call)
+{
+    Serve *serve = call->serve;
+    int64_t began_ns = sl_clock_ns();
+    int r = queue_ping(serve->opts.queues);
+    bool is_ok = r == 0 && !serve->unready;
+
+    json_write_object(&call->out);
+    json_write_member_c(&call->out, "status", is_ok ? "ok" : "degraded");
+    json_write_member_c(&call->out, "version", "1.0");
+    json_write_member_i64(&call->out, "uptime_seconds",
+                          (sl_wall_ms() - serve->started_ms) / MS_PER_S);
+    json_write_key(&call->out, "backend");
+    json_write_object(&call->out);
+    json_write_member_c(&call->out, "type", queue_store_name(serve->opts.queues));
+    json_write_member_c(&call->out, "status", r == 0 ? "connected" : "failing");
+    json_write_member_i64(&call->out, "latency_ms", (sl_clock_ns() - began_ns) / NS_PER_MS);
+    if (r < 0)
+        json_write_member_c(&call->out, "error", err_text(r));
+    json_write_object_end(&call->out);
+    json_write_object_end(&call->out);
+    if (!is_ok)
+        call->response->status = 503;
+    return 0;
+}
+
+/* ---- metrics, documents ---------------------------------------------------------------------- */
+
+static int get_metrics(Call *call)
+{
+    HttpServerStats http;
+    sl_stats stats;
+
+    http_server_stats(call->serve->server, &http);
+    sl_stats_get(&stats);
+    metrics_set(METRIC_HTTP_CONNECTIONS, (int64_t) http.connections);
+    metrics_set(METRIC_FIBERS, (int64_t) stats.fibers);
+    metrics_format(&call->response->body);
+    return 0;
+}
+
+static int get_openapi(Call *call)
+{
+    Serve *serve = call->serve;
+
+    if (!serve->openapi.len)
+        serve_openapi(&serve->openapi, serve->opts.handlers, serve->opts.n_handlers);
+    if (buf_check(&serve->openapi) < 0) {
+        buf_reset(&serve->openapi);
+        return fail(-ENOMEM, "no memory for the document");
+    }
+    call->response->body_view = buf_str(&serve->openapi);
+    return 0;
+}
+
+static void write_flags(JsonWriter *out)
+{
+    static const struct {
+        const char *name;
+        bool is_offered;
+    } flags[] = {
+        { "batch_enqueue", true },  { "cron_jobs", false },        { "dead_letter", true },
+        { "delayed_jobs", true },   { "job_ttl", true },           { "priority_queues", true },
+        { "rate_limiting", false }, { "schema_validation", true }, { "unique_jobs", false },
+        { "workflows", false },     { "pause_resume", false },
+    };
+
+    json_write_key(out, "capabilities");
+    json_write_object(out);
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+        json_write_member_bool(out, flags[i].name, flags[i].is_offered);
+    json_write_object_end(out);
+}
+
+static void write_lists(JsonWriter *out)
+{
+    static const char *const extensions[] = { "idempotency-key", "job-wait", "fetch-wait",
+                                              "lease-token",     "job-list", "run" };
+
+    json_write_key(out, "protocols");
+    json_write_array(out);
+    json_write_str(out, str_from_c("http"));
+    json_write_array_end(out);
+    json_write_key(out, "extensions");
+    json_write_array(out);
+    for (size_t i = 0; i < ARRAY_LEN(extensions); i++)
+        json_write_str(out, str_from_c(extensions[i]));
+    json_write_array_end(out);
+}
+
+static int get_manifest(Call *call)
+{
+    JsonWriter *out = &call->out;
+
+    json_write_object(out);
+    json_write_member_c(out, "specversion", "1.0");
+    json_write_member_c(out, "ojs_version", "1.0");
+    json_write_key(out, "implementation");
+    json_write_object(out);
+    json_write_member_c(out, "name", "sluice");
+    json_write_member_c(out, "version", SLUICE_VERSION);
+    json_write_member_c(out, "language", "c");
+    json_write_object_end(out);
+    json_write_member_i64(out, "conformance_level", 1);
+    json_write_member_c(out, "backend", queue_store_name(call->serve->opts.queues));
+    write_lists(out);
+    write_flags(out);
+    json_write_key(out, "endpoints");
+    json_write_object(out);
+    json_write_member_c(out, "base_url", "/ojs/v1");
+    json_write_member_c(out, "manifest", "/ojs/manifest");
+    json_write_member_c(out, "health", "/ojs/v1/health");
+    json_write_object_end(out);
+    json_write_key(out, "payload_limits");
+    json_write_object(out);
+    json_write_member_i64(out, "max_envelope_bytes", LIMIT_SERVE_JOB_BYTES);
+    json_write_member_i64(out, "max_batch_bytes", LIMIT_SERVE_BATCH_BYTES);
+    json_write_member_i64(out, "max_batch_jobs", LIMIT_PUSH_JOBS);
+    json_write_member_i64(out, "max_meta_bytes", LIMIT_JOB_META_BYTES);
+    json_write_member_i64(out, "max_result_bytes", LIMIT_JOB_RESULT_BYTES);
+    json_write_object_end(out);
+    json_write_object_end(out);
+    return 0;
+}
+
+static const Route system_routes[] = {
+    { .method = HTTP_METHOD_GET,
+      .path = "/healthz",
+      .operation = "getHealth",
+      .summary = "Whether the process is alive.",
+      .answers = { { 200, "It is." } },
+      .run = get_healthz },
+    { .method = HTTP_METHOD_GET,
+      .path = "/readyz",
+      .operation = "getReadiness",
+      .summary = "Whether the engine takes work, and why not.",
+      .answers = { { 200, "It does." }, { 503, "It does not; the checks say why." } },
+      .run = get_readyz },
+    { .method = HTTP_METHOD_GET,
+      .path = "/metrics",
+      .operation = "getMetrics",
+      .summary = "Metrics in Prometheus text format.",
+      .content_type = "text/plain; version=0.0.4; charset=utf-8",
+      .answers = { { 200, "The metrics.", "{\"type\":\"string\"}" } },
+      .run = get_metrics },
+    { .method = HTTP_METHOD_GET,
+      .path = "/openapi.json",
+      .operation = "getOpenApi",
+      .summary = "This document.",
+      .answers = { { 200, "OpenAPI 3.1." } },
+      .run = get_openapi },
+    { .method = HTTP_METHOD_GET,
+      .path = "/ojs/manifest",
+      .operation = "getManifest",
+      .summary = "What this engine offers of the Open Job Spec.",
+      .answers = { { 200, "The manifest." } },
+      .run = get_manifest },
+    { .method = HTTP_METHOD_GET,
+      .path = "/ojs/v1/health",
+      .operation = "getOjsHealth",
+      .summary = "Health as the Open Job Spec has it.",
+      .answers = { { 200, "All is well." }, { 503, "It is not." } },
+      .run = get_ojs_health },
+};
+
+extern const RouteGroup routes_system;
+const RouteGroup routes_system = ROUTE_GROUP("System", system_routes);

@@ -1,0 +1,57 @@
+/* What the files of serve/ share: the record behind `Serve`, and the calls the routes make of it.
+ */
+#pragma once
+
+#include "serve/envelope.h"
+#include "serve/events.h"
+#include "serve/route.h"
+#include "serve/router.h"
+#include "serve/serve.h"
+
+#include "base/rand.h"
+#include "codec/uuid.h"
+
+struct Serve {
+    ServeOpts opts;
+    Router *router;
+    HttpServer *server;
+    Rand rand;
+    UuidMaker ids;       /* for request ids */
+    int64_t started_ms;  /* wall clock */
+    const char *unready; /* why /readyz says no; NULL when it says yes */
+    size_t runs;         /* direct runs under way */
+    Buf openapi;         /* made at the first request for it */
+};
+
+/* The handler of TYPE, or NULL. Borrowed. */
+const Handler *serve_find_handler(const Serve *serve, Str type);
+
+/* Fill RESPONSE with the error page for R and its words. */
+void serve_error_page(Serve *serve, const HttpRequest *request, HttpResponse *response, int status,
+                      const Err *err);
+
+/* Whether NAME may name a queue. */
+bool serve_is_queue_name(Str name);
+
+/* The job id in the path's first parameter. -ERR_NOT_FOUND when it is no id: no job can have it. */
+MUST int serve_job_id(Call *call, JobId *ret_id);
+
+/* What a wait asked for, "30s" or "PT30S" or milliseconds, cut to LIMIT_SERVE_WAIT_MS; 0 for none.
+ * -ERR_INVALID. */
+MUST int serve_wait_ms(Json value, const char *name, int64_t *ret_ms);
+
+/* Write {"job": …} as the answer. */
+void serve_write_job(Call *call, const Job *job, const EnvelopeOut *out_opts);
+
+/* Put the job, and for a conflict the state it is in, into the details of the error R, which is
+ * returned. */
+SUSPENDS int serve_conflict(Call *call, int r, const JobId *id);
+
+/* Names of the backoff strategies, by JobBackoff. */
+extern const char *const envelope_backoff_names[JOB_BACKOFF_COUNT];
+
+/* Answer with a page of jobs. */
+MUST SUSPENDS int serve_list(Call *call, const ListOpts *opts);
+
+/* Run the job in the path again and answer with it; ONLY_DEAD_LETTER takes no other. */
+MUST SUSPENDS int serve_retry(Call *call, bool only_dead_letter);

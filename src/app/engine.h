@@ -1,0 +1,13 @@
+/*
+ * Engine: the running whole. Start order, stop order, and nothing else.
+ */
+#pragma once
+
+#include "app/config.h"
+#include "base/own.h"
+
+/*
+ * Run an engine as CONFIG says until SIGTERM or SIGINT. Starts the runtime, so it blocks the
+ * thread. 0 after a polite stop; otherwise the error that kept it from starting, or made it end.
+ */
+MUST int engine_run(const EngineConfig *config);

@@ -1,0 +1,102 @@
+/*
+ * Commands as data: each file of cli/cmd/ defines one, `const Command cmd_<file>`, and the build
+ * makes the table.
+ *
+ * A command has verbs (`sluice job list`), or is one itself (`sluice version`). From the table come
+ * the parser of flags, the help, the man pages and the completion. A flag is a field of a schema,
+ * so that it is checked, documented and bound into a struct in one place. Every command takes the
+ * common flags (`--json`, `--server`, `--help`).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/text.h"
+
+#include <sluice/handler.h>
+#include <sluice/schema.h>
+
+typedef struct CommandContext CommandContext;
+typedef struct Client Client;
+
+/* What the commands may ask of the program around them: app/ fills it in. Both start the runtime.
+ */
+typedef struct CommandHost {
+    const Handler *const *handlers;
+    size_t n_handlers;
+    const Schema *engine_flags;                                        /* of `up` and `serve` */
+    int (*run_engine)(const void *flags, Str given, bool has_workers); /* until it has stopped */
+    /* Run HANDLER once with ARGS (JSON text of its argument); its result is appended to RESULT. */
+    int (*run_handler)(const Handler *handler, Str args, Buf *result);
+    void (*list_features)(void (*tell)(void *ctx, const char *name, bool is_in), void *ctx);
+} CommandHost;
+
+typedef struct CommonFlags {
+    bool json;
+    bool help;
+    Str server;
+} CommonFlags;
+
+/* One call of a command. */
+struct CommandContext {
+    const CommandHost *host;
+    Arena *arena;
+    const CommonFlags *common;
+    Str given;                /* the flags of `flags` that were written, as a JSON object */
+    const void *flags;        /* the struct of the verb's schema; NULL when it has none */
+    const char *const *words; /* what followed the verb, when it reads them itself */
+    size_t n_words;
+    bool is_terminal; /* stdout is one */
+    bool has_colour;
+    size_t columns; /* of the terminal */
+};
+
+typedef struct CommandVerb {
+    const char *name;     /* "list"; NULL for a command without verbs */
+    const char *usage;    /* what follows it: "[--state STATE]" */
+    const char *summary;  /* a sentence */
+    const char *details;  /* paragraphs for the man page and the help; NULL for none */
+    const char *examples; /* lines "$ …"; NULL for none */
+    const Schema *flags;  /* NULL: none of its own */
+    bool reads_words;     /* parses words and flags itself, from context->words */
+    bool is_client;       /* runs on a fiber, and talks to an engine */
+    int (*run)(CommandContext *context);
+} CommandVerb;
+
+typedef struct Command {
+    const char *name;
+    const char *summary;
+    const CommandVerb *verbs;
+    size_t n_verbs;
+    bool has_engine_flags; /* its flags are host->engine_flags */
+} Command;
+
+#define COMMAND_VERBS(table) .verbs = (table), .n_verbs = sizeof(table) / sizeof((table)[0])
+
+/* Parse ARGV, run what it says, print errors; the exit code. */
+int cli_main(int argc, char **argv, const CommandHost *host);
+
+/* Print help for COMMAND (NULL: all) and VERB (NULL: all of it). */
+void cli_help(const CommandContext *context, const Command *command, const CommandVerb *verb);
+
+/* Print the man page of COMMAND (NULL: the program's) in mdoc. */
+void cli_man(const CommandContext *context, const Command *command);
+
+/* The command called NAME, or NULL. */
+const Command *cli_find_command(Str name);
+
+/* Parse the words of a verb that reads them itself: its flags, the common ones, and EXTRA (may be
+ * NULL; its JSON is given back). Fills the structs. -ERR_USAGE with words. */
+MUST int cli_parse_flags(CommandContext *context, const Schema *flags, void *ret_flags,
+                         const Schema *extra, Str *ret_extra_json, const char *const *words,
+                         size_t n);
+
+/* Read the argument of a handler, or of a job, from the words behind a type: JSON text if there is
+ * some, flags otherwise. */
+MUST int cli_read_argument(CommandContext *context, const Handler *handler, const Schema *flags,
+                           void *ret_flags, const char *const *words, size_t n, Str *ret_json);
+
+/* Wait for a job to end, at most WAIT_MS, and print its result. -ERR_JOB_FAILED when it did not
+ * complete. */
+MUST SUSPENDS int cli_wait_for_job(CommandContext *context, Client *client, Str id,
+                                   int64_t wait_ms);

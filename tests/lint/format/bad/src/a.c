@@ -1,0 +1,8 @@
+/* Adds one. */
+int add_one(int x)
+{
+	return x + 1; 
+}
+int sub(int x) {
+    return x - 1;
+}

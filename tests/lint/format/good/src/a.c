@@ -1,0 +1,5 @@
+/* Adds one. */
+int add_one(int x)
+{
+    return x + 1;
+}

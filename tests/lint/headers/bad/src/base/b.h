@@ -1,0 +1,1 @@
+int b_length(size_t n);

@@ -1,0 +1,2 @@
+#include "store/s_int.h"
+#include "a.h"

@@ -1,0 +1,3 @@
+#include "base/a.h"
+#include "rt/r.h"
+#include <sluice/rt.h>

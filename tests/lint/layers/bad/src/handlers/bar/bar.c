@@ -1,0 +1,2 @@
+#include "handlers/foo/foo.h"
+#include "store/s.h"

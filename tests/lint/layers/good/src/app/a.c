@@ -1,0 +1,2 @@
+#include "gen/handlers.h"
+#include "store/s.h"

@@ -1,0 +1,2 @@
+#include "app/a.h"
+#include "store/s.h"

@@ -71,7 +71,8 @@ NEEDS := $(shell find src -name needs -o -name '*.needs' 2>/dev/null)
 LACKING := $(foreach f,$(NEEDS),$(if $(filter-out $(FEATURES),$(file <$(f))),$(f)))
 LEFT_OUT := $(patsubst %/needs,%/%.c,$(filter %/needs,$(LACKING))) \
             $(patsubst %.needs,%.c,$(filter %.needs,$(LACKING))) \
-            $(patsubst %.needs,%_test.c,$(filter %.needs,$(LACKING)))
+            $(patsubst %.needs,%_test.c,$(filter %.needs,$(LACKING))) \
+            $(patsubst %.needs,%_fuzz.c,$(filter %.needs,$(LACKING)))
 LEFT_OUT_DIRS := $(patsubst %/needs,%/,$(filter %/needs,$(LACKING)))
 
 ALL_C := $(shell find src -name '*.c' 2>/dev/null | LC_ALL=C sort)
@@ -89,11 +90,13 @@ folder_objs = $(call obj,$(filter src/$(1)/%,$(LIB_C) $(ALL_S)))
 table_objs = $(if $(filter $(1),$(FOLDERS)),$(patsubst %,$(OUT)/obj/gen/%_table.o,$(2)))
 LIB_OBJS := $(foreach f,$(FOLDERS),$(call folder_objs,$(f)))
 TABLE_OBJS := $(call table_objs,app,handlers) $(call table_objs,store,stores) \
-              $(call table_objs,cli,commands) $(call table_objs,serve,routes)
+              $(call table_objs,cli,commands) $(call table_objs,serve,routes) \
+              $(call table_objs,rows,sinks)
 extra_app := handlers
 extra_store := stores
 extra_cli := commands
 extra_serve := routes
+extra_rows := sinks
 archive = $(OUT)/lib/$(1).a
 
 # ---- flags -----------------------------------------------------------------------------------

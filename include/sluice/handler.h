@@ -38,6 +38,7 @@ SL_BEGIN_DECLS
 
 typedef struct Task Task;
 typedef struct HttpClient HttpClient;
+typedef struct RowBatch RowBatch;
 
 /* What running it costs, which decides where it runs. */
 typedef enum HandlerCost {
@@ -53,8 +54,10 @@ typedef struct Handler {
     const Schema *args;  /* of the one argument object; NULL: takes anything, as a SchemaJson */
     const SchemaField *result; /* the result, as ITEM(...) with a summary; NULL: any JSON value */
     HandlerCost cost;
-    int64_t timeout_ms; /* of one attempt unless the job says otherwise; 0 means 30 minutes */
-    bool is_for_tests;  /* left out of `sluice help` and the docs */
+    int64_t timeout_ms;   /* of one attempt unless the job says otherwise; 0 means 30 minutes */
+    bool is_for_tests;    /* left out of `sluice help` and the docs */
+    bool is_command;      /* is `sluice TYPE` too, beside `sluice run TYPE` */
+    const char *examples; /* lines "  $ …" for the help of that command; NULL for none */
 
     /*
      * Run once. ARGS points at the struct that the schema binds into, valid until this returns;
@@ -72,17 +75,27 @@ typedef struct TaskOps {
     void (*progress)(Task *task, double fraction, Str message);
     void (*log)(Task *task, Str line);
     HttpClient *(*http)(Task *task);
+
+    /* Take rows as they come, for a person who watches; NULL: they belong into the result. */
+    int (*emit)(Task *task, const RowBatch *batch);
+
+    /* Whether rows may go to OUT, the text of a sink, and where that is: *RET_OUT, in the task's
+     * arena. 0 or an error with words. NULL: anywhere. */
+    int (*allow_out)(Task *task, Str out, Str *ret_out);
 } TaskOps;
 
 struct Task {
     const TaskOps *ops;
-    const char *job_id;     /* UUIDv7 text; of the run, where there is no job */
-    const char *type;       /* the handler's */
-    uint32_t attempt;       /* from 1 */
-    uint32_t max_attempts;  /* 1 where there are no retries */
-    Arena *arena;           /* scratch, freed after the attempt */
-    const char *error_code; /* set by task_fail; NULL otherwise */
-    bool is_final;          /* set by task_fail: do not try again */
+    const char *job_id;      /* UUIDv7 text; of the run, where there is no job */
+    const char *type;        /* the handler's */
+    uint32_t attempt;        /* from 1 */
+    uint32_t max_attempts;   /* 1 where there are no retries */
+    Arena *arena;            /* scratch, freed after the attempt */
+    const char *error_code;  /* set by task_fail; NULL otherwise */
+    bool is_final;           /* set by task_fail: do not try again */
+    bool is_foreground;      /* a person waits in front of it, on this machine */
+    bool is_private_allowed; /* the caller may reach private addresses through it */
+    bool is_partial;         /* set by the handler: done, but some of the work failed */
 };
 
 /* Whether the attempt should stop: cancelled, timed out, or the worker is stopping. Any thread;
@@ -109,6 +122,18 @@ static inline void task_log(Task *task, Str line)
 static inline HttpClient *task_http(Task *task)
 {
     return task->ops->http(task);
+}
+
+/* Whether somebody takes rows while the task runs; otherwise they are part of the result. */
+static inline bool task_has_watcher(const Task *task)
+{
+    return task->ops->emit != NULL;
+}
+
+/* Hand ROWS to who watches. Borrowed. May suspend. */
+SL_MUST SL_SUSPENDS static inline int task_emit(Task *task, const RowBatch *rows)
+{
+    return task->ops->emit(task, rows);
 }
 
 #define TASK_FAILED 1021 /* the number of HANDLER in errors.def */

@@ -1,0 +1,41 @@
+/*
+ * Batches of rows from the inside: made, filled, reset.
+ *
+ * A batch is made once and reset after each hand-over; capacity is kept. See sluice/rows.h for what
+ * a row is.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/text.h"
+
+#include <sluice/rows.h>
+
+struct RowBatch {
+    const RowColumn *columns; /* borrowed */
+    size_t n_columns;
+    RowValue *values; /* row by row; owned */
+    size_t n_rows;
+    size_t cap_rows;
+    Arena arena; /* texts of the values */
+};
+
+/* A batch for rows of COLUMNS, which are borrowed. */
+void row_batch_init(RowBatch *batch, const RowColumn *columns, size_t n_columns);
+void row_batch_deinit(RowBatch *batch);
+void row_batch_reset(RowBatch *batch); /* no rows; capacity kept */
+DEFINE_AUTO_VALUE(RowBatch, row_batch_deinit);
+
+/* Append every row of FROM, which has the same columns, with copies of its texts. 0 or
+ * -ERR_TOO_LARGE when it does not fit. */
+MUST int row_batch_append(RowBatch *batch, const RowBatch *from);
+
+/* VALUE as text for people and for files without types: digits as written, times as RFC 3339,
+ * booleans as true and false, null as nothing. */
+void row_value_format(Buf *out, const RowValue *value);
+
+/* VALUE as JSON: numbers with their digits as written where those are JSON, times as strings. */
+void row_value_format_json(Buf *out, const RowValue *value);
+
+/* The row at INDEX as a JSON object. */
+void row_format_json(Buf *out, const RowBatch *batch, size_t index);

@@ -76,7 +76,8 @@ typedef struct TaskOps {
     void (*log)(Task *task, Str line);
     HttpClient *(*http)(Task *task);
 
-    /* Take rows as they come, for a person who watches; NULL: they belong into the result. */
+    /* Take rows as they come, for a person who watches; NULL rows: what came is complete, show it,
+     * further ones are the next answer. NULL: rows belong into the result. */
     int (*emit)(Task *task, const RowBatch *batch);
 
     /* Whether rows may go to OUT, the text of a sink, and where that is: *RET_OUT, in the task's
@@ -130,7 +131,7 @@ static inline bool task_has_watcher(const Task *task)
     return task->ops->emit != NULL;
 }
 
-/* Hand ROWS to who watches. Borrowed. May suspend. */
+/* Hand ROWS (NULL: that is all) to who watches. Borrowed. May suspend. */
 SL_MUST SL_SUSPENDS static inline int task_emit(Task *task, const RowBatch *rows)
 {
     return task->ops->emit(task, rows);

@@ -14,6 +14,8 @@
 
 #include <sluice/handler.h>
 
+typedef struct RunDoors RunDoors; /* worker/runner.h */
+
 typedef struct Serve Serve;
 
 struct Events;
@@ -23,6 +25,7 @@ typedef struct ServeOpts {
     const Handler *const *handlers; /* borrowed, as is each */
     size_t n_handlers;
     HttpClient *http;      /* of this loop, for direct runs; may be NULL */
+    const RunDoors *doors; /* for its runs; may be NULL */
     struct Events *events; /* of all loops, borrowed; may be NULL */
 
     size_t runs_max;            /* direct runs at once on this loop; 0 means LIMIT_SERVE_RUNS */

@@ -184,6 +184,7 @@ SUSPENDS static void run_one(Worker *worker, Held *held)
     run->max_attempts = job->max_attempts;
     run->timeout_ms = job->timeout_ms;
     run->http = worker->opts.http;
+    run->doors = worker->opts.doors;
 
     sl_scope_begin(&held->scope);
     r = runner_run(run);

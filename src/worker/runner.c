@@ -77,6 +77,10 @@ static void run_progress(Task *task, double fraction, Str message)
 
 static void run_log(Task *task, Str line)
 {
+    const RunDoors *doors = state_of(task)->run->doors;
+
+    if (doors && doors->log)
+        return doors->log(doors->ctx, line);
     log_info("job says", L_C("job", task->job_id), L_C("type", task->type), L_STR("line", line));
 }
 
@@ -85,11 +89,40 @@ static HttpClient *run_http(Task *task)
     return state_of(task)->run->http;
 }
 
+SUSPENDS static int run_emit(Task *task, const RowBatch *rows)
+{
+    const RunDoors *doors = state_of(task)->run->doors;
+
+    return doors->emit(doors->ctx, rows);
+}
+
+static int run_allow_out(Task *task, Str out, Str *ret_out)
+{
+    const RunDoors *doors = state_of(task)->run->doors;
+
+    if (doors && doors->allow_out)
+        return doors->allow_out(doors->ctx, task->arena, out, ret_out);
+    if (!doors || !doors->is_foreground)
+        return fail(-ERR_FORBIDDEN, "out: rows may only go into the result here");
+    *ret_out = out;
+    return 0;
+}
+
 static const TaskOps run_ops = {
     .is_cancelled = run_is_cancelled,
     .progress = run_progress,
     .log = run_log,
     .http = run_http,
+    .allow_out = run_allow_out,
+};
+
+static const TaskOps watched_run_ops = {
+    .is_cancelled = run_is_cancelled,
+    .progress = run_progress,
+    .log = run_log,
+    .http = run_http,
+    .emit = run_emit,
+    .allow_out = run_allow_out,
 };
 
 /* ---- arguments ------------------------------------------------------------------------------- */
@@ -215,6 +248,7 @@ SUSPENDS static int run_bound(Run *run, RunState *state)
     run->state = state; /* I1 */
     r = call_in_scope(state);
     run->state = NULL;
+    run->is_partial = state->task.is_partial;
     run->last_progress = state->progress;
     run->ran_ns = sl_clock_ns() - began_ns;
 
@@ -241,7 +275,9 @@ int runner_run(Run *run)
     state->run = run;
     state->writer = JSON_WRITER(&run->result);
     state->task = (Task){
-        .ops = &run_ops,
+        .ops = run->doors && run->doors->emit ? &watched_run_ops : &run_ops,
+        .is_foreground = run->doors && run->doors->is_foreground,
+        .is_private_allowed = run->doors && run->doors->is_private_allowed,
         .job_id = run->job_id ? run->job_id : "",
         .type = run->handler->type,
         .attempt = run->attempt ? run->attempt : 1,
@@ -250,6 +286,7 @@ int runner_run(Run *run)
     };
     run->code[0] = '\0';
     run->is_final = false;
+    run->is_partial = false;
     run->ran_ns = 0;
     run->last_progress.is_set = false;
 

@@ -25,6 +25,23 @@ typedef struct RunProgress {
     char message[RUNNER_PROGRESS_MESSAGE + 1];
 } RunProgress;
 
+/*
+ * What whoever asks for a run lends it beside the result: ears for rows and log lines, the rule of
+ * where rows may go, and what the caller may reach. Without one, rows belong into the result, may
+ * go nowhere else, and log lines go to the log.
+ */
+typedef struct RunDoors {
+    void *ctx;
+    int (*emit)(void *ctx, const RowBatch *rows); /* as TaskOps.emit; suspends; may be NULL */
+    void (*log)(void *ctx, Str line);             /* may be NULL */
+
+    /* Where rows for OUT go, in ARENA: 0, or an error with words. NULL: nowhere, unless the run is
+     * in the foreground, which may name any place. */
+    int (*allow_out)(void *ctx, Arena *arena, Str out, Str *ret_out);
+    bool is_foreground;
+    bool is_private_allowed;
+} RunDoors;
+
 /* One attempt: what to run, and what came of it. Zero it, fill the first half, call runner_run. */
 typedef struct Run {
     const Handler *handler;
@@ -33,14 +50,16 @@ typedef struct Run {
     const char *job_id; /* for the handler and the log; "" where there is no job */
     uint32_t attempt;   /* from 1 */
     uint32_t max_attempts;
-    int64_t timeout_ms; /* 0 means the handler's own */
-    HttpClient *http;   /* of this loop; may be NULL */
+    int64_t timeout_ms;    /* 0 means the handler's own */
+    HttpClient *http;      /* of this loop; may be NULL */
+    const RunDoors *doors; /* may be NULL */
 
     Arena arena;                  /* scratch of the attempt; deinit by runner_deinit */
     Buf result;                   /* the result's JSON text; empty means null */
     char code[RUNNER_CODE_BYTES]; /* after a failure: its name for the job's error record,
                                      NUL-terminated */
     bool is_final;                /* after a failure: never try again */
+    bool is_partial;              /* done, but some of the work failed */
     int64_t ran_ns;               /* how long the handler ran */
     RunProgress last_progress;    /* the newest when it ended */
 

@@ -18,6 +18,8 @@
 #include <sluice/handler.h>
 #include <sluice/rt.h>
 
+typedef struct RunDoors RunDoors; /* worker/runner.h */
+
 typedef struct Worker Worker;
 
 typedef struct WorkerOpts {
@@ -25,6 +27,7 @@ typedef struct WorkerOpts {
     const Handler *const *handlers; /* borrowed */
     size_t n_handlers;
     HttpClient *http;       /* of this loop; may be NULL */
+    const RunDoors *doors;  /* for its runs; may be NULL */
     size_t slots;           /* jobs that run at once; 0 means LIMIT_WORKER_SLOTS */
     const Str *queue_names; /* in order of preference; borrowed; none: any queue, in turn */
     size_t n_queue_names;

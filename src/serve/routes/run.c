@@ -83,6 +83,7 @@ SUSPENDS static int run_type(Call *call)
     run.attempt = 1;
     run.max_attempts = 1;
     run.http = call->serve->opts.http;
+    run.doors = call->serve->opts.doors;
 
     r = run_guarded(call, &run);
     if (r < 0)
@@ -90,6 +91,8 @@ SUSPENDS static int run_type(Call *call)
     json_write_object(&call->out);
     json_write_member_str(&call->out, "type", type);
     json_write_member_raw(&call->out, "result", buf_str(&run.result));
+    if (run.is_partial)
+        json_write_member_bool(&call->out, "partial", true);
     json_write_member_real(&call->out, "took_ms", (double) (run.ran_ns / NS_PER_US) / 1000.0);
     json_write_object_end(&call->out);
     return 0;
@@ -102,8 +105,8 @@ static const Route run_routes[] = {
       .summary = "Run a handler and answer with its result.",
       .answers = { { 200, "The handler's result.",
                      "{\"type\":\"object\",\"required\":[\"type\",\"result\"],\"properties\":{"
-                     "\"type\":{\"type\":\"string\"},\"result\":{},\"took_ms\":{\"type\":"
-                     "\"number\"}}}" },
+                     "\"type\":{\"type\":\"string\"},\"result\":{},\"partial\":{\"type\":"
+                     "\"boolean\"},\"took_ms\":{\"type\":\"number\"}}}" },
                    { 404, "There is no such handler.", "#/components/schemas/Error" },
                    { 429, "Too many runs are under way.", "#/components/schemas/Error" },
                    { 500, "The handler failed.", "#/components/schemas/Error" },

@@ -27,6 +27,7 @@
  *   ENUM        int               one of `names`, by index          --name word
  *   LIST        SchemaList        array of `item`                   --name a --name b
  *   MAP         SchemaPairs       object of strings                 --name key=value, repeated
+ *                                 (with takes_values: of numbers, booleans and lists too)
  *   OBJECT      struct, in place  object of `schema`                --name.inner value
  *   JSON        SchemaJson        anything                          --name '{"a": 1}'
  *
@@ -149,6 +150,10 @@ struct SchemaField {
     const char *const *names;   /* ENUM: the words, NULL-terminated */
     const SchemaField *item;    /* LIST: its elements (name and offset unused) */
     const Schema *schema;       /* OBJECT: the struct within */
+
+    /* MAP: numbers and booleans are taken as they are written, a list as its name once for each
+     * element, null as absent. */
+    bool takes_values;
 
     bool is_secret;     /* never shown: not in messages, not in dumps; "writeOnly" in OpenAPI */
     const char *flag;   /* name of the flag without dashes; NULL: `name` with - for _ */

@@ -231,22 +231,82 @@ static void decode_pair(SchemaDecoder *decoder, const SchemaField *field, const 
                         schema_pattern_info(SCHEMA_HEADER_TEXT)->words);
 }
 
+/* How many pairs the member of a map that takes values makes. */
+static size_t count_pairs(const SchemaField *field, Json value)
+{
+    if (field->takes_values && json_is_array(value))
+        return json_len(value);
+    return field->takes_values && json_is_null(value) ? 0 : 1;
+}
+
+/* The text of a number or a boolean, as it was written where the source is known. */
+static Str scalar_text(SchemaDecoder *decoder, Json value)
+{
+    AUTO(buf_deinit) Buf text = { 0 };
+    JsonWriter writer = JSON_WRITER(&text);
+
+    if (decoder->doc)
+        return json_raw(decoder->doc, value);
+    json_write_value(&writer, value);
+    return arena_copy(decoder->arena, buf_str(&text));
+}
+
+/* A pair of a map that takes values; IT is where its name stands, VALUE one of its values. */
+static void decode_loose_pair(SchemaDecoder *decoder, const SchemaField *field, const JsonIter *it,
+                              Json value, SchemaPair *out, const JsonPath *path)
+{
+    JsonPath here = { .outer = path, .key = it->key };
+    char shown[SCHEMA_SHOWN_BYTES];
+
+    switch (json_kind(value)) {
+    case JSON_NUMBER:
+    case JSON_BOOL: *out = (SchemaPair){ it->key, scalar_text(decoder, value) }; return;
+    case JSON_STRING: *out = (SchemaPair){ it->key, json_str_or(value, (Str){ 0 }) }; return;
+    case JSON_NONE:
+    case JSON_NULL:
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        schema_complain(decoder, &here, value,
+                        "must be a string, a number, a boolean or a list of them, got %s",
+                        schema_show(field, value, shown));
+        return;
+    }
+}
+
+static void decode_pairs(SchemaDecoder *decoder, const SchemaField *field, const JsonIter *it,
+                         SchemaPairs *out, const JsonPath *path)
+{
+    if (!field->takes_values) {
+        decode_pair(decoder, field, it, &out->items[out->len++], path);
+        return;
+    }
+    if (!json_is_array(it->value)) {
+        if (count_pairs(field, it->value) > 0)
+            decode_loose_pair(decoder, field, it, it->value, &out->items[out->len++], path);
+        return;
+    }
+    for (JsonIter each = json_iter(it->value); json_next(&each);)
+        decode_loose_pair(decoder, field, it, each.value, &out->items[out->len++], path);
+}
+
 static void decode_map(SchemaDecoder *decoder, const SchemaField *field, Json value,
                        SchemaPairs *out, const JsonPath *path)
 {
-    size_t n = json_len(value);
+    size_t n = 0;
 
     if (!json_is_object(value)) {
         schema_complain_kind(decoder, field, value, path);
         return;
     }
+    for (JsonIter it = json_iter(value); json_next(&it);)
+        n += count_pairs(field, it.value);
     schema_check_count(decoder, field, value, n, " entries", path);
     if (schema_is_outside(&field->range, (int64_t) n))
         return;
     out->items = make_items(decoder, n, sizeof(*out->items));
-    out->len = out->items ? n : 0;
+    out->len = 0;
     for (JsonIter it = json_iter(value); out->items && json_next(&it);)
-        decode_pair(decoder, field, &it, &out->items[it.index], path);
+        decode_pairs(decoder, field, &it, out, path);
 }
 
 static void decode_json(SchemaDecoder *decoder, const SchemaField *field, Json value,

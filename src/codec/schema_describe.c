@@ -55,13 +55,20 @@ static void describe_number(JsonWriter *writer, const SchemaField *field)
     json_write_member_real(writer, "maximum", field->real_range.max);
 }
 
-static void describe_duration(JsonWriter *writer)
+static void describe_types(JsonWriter *writer, const char *const *types, size_t n)
 {
     json_write_key(writer, "type");
     json_write_array(writer);
-    json_write_str(writer, (Str) STR("string"));
-    json_write_str(writer, (Str) STR("number"));
+    for (size_t i = 0; i < n; i++)
+        json_write_str(writer, str_from_c(types[i]));
     json_write_array_end(writer);
+}
+
+static void describe_duration(JsonWriter *writer)
+{
+    static const char *const types[] = { "string", "number" };
+
+    describe_types(writer, types, ARRAY_LEN(types));
     json_write_key(writer, "examples");
     json_write_array(writer);
     for (size_t i = 0; i < 4; i++)
@@ -72,12 +79,16 @@ static void describe_duration(JsonWriter *writer)
 
 static void describe_map(JsonWriter *writer, const SchemaField *field)
 {
+    static const char *const value_types[] = { "string", "number", "boolean", "null", "array" };
     const SchemaPatternInfo *pattern = schema_pattern_info(field->pattern);
 
     describe_type(writer, "object", NULL);
     json_write_key(writer, "additionalProperties");
     json_write_object(writer);
-    describe_type(writer, "string", NULL);
+    if (field->takes_values)
+        describe_types(writer, value_types, ARRAY_LEN(value_types));
+    else
+        describe_type(writer, "string", NULL);
     json_write_object_end(writer);
     if (pattern) {
         json_write_key(writer, "propertyNames");

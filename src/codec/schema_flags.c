@@ -134,6 +134,13 @@ static bool may_repeat(const SchemaField *field)
     return field->kind == SCHEMA_LIST || field->kind == SCHEMA_MAP;
 }
 
+/* Whether the value of a flag is the text of JSON itself. */
+static bool is_json_text(const SchemaField *field)
+{
+    return field->kind == SCHEMA_JSON || field->kind == SCHEMA_OBJECT ||
+           field->kind == SCHEMA_MAP || field->kind == SCHEMA_LIST;
+}
+
 /* Keep GIVEN, whose flag the user wrote as NAME. */
 static int add_given(FlagReader *reader, const Given *given, Str name)
 {
@@ -147,7 +154,8 @@ static int add_given(FlagReader *reader, const Given *given, Str name)
     if (field->kind == SCHEMA_MAP && str_find(given->text, '=') <= 0)
         return fail(-ERR_USAGE, "%.*s: must be name=value, got \"%.*s\"", (int) name.len, name.data,
                     (int) MIN(given->text.len, 40ul), given->text.data);
-    if ((field->kind == SCHEMA_JSON || field->kind == SCHEMA_OBJECT) &&
+    if (field->kind != SCHEMA_MAP &&
+        is_json_text(field->kind == SCHEMA_LIST ? field->item : field) &&
         json_parse(reader->arena, given->text, &doc) < 0)
         return fail(-ERR_USAGE, "%.*s: must be JSON, got \"%.*s\"", (int) name.len, name.data,
                     (int) MIN(given->text.len, 40ul), given->text.data);

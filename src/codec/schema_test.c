@@ -476,6 +476,50 @@ TEST(describes_as_json_schema)
         STR_C("{\"type\":\"string\",\"description\":\"a note\"}"));
 }
 
+typedef struct Loose {
+    SchemaPairs params;
+} Loose;
+
+static const SchemaField loose_fields[] = {
+    FIELD_MAP(Loose, params, "pairs", .takes_values = true, .range = RANGE(0, 6)),
+};
+static const Schema loose_schema = SCHEMA(Loose, loose_fields, "Pairs of any scalars.");
+
+/* Would catch a number that is rounded on its way into a URL, and a list that is refused. */
+TEST(maps_may_take_values)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    AUTO(buf_deinit) Buf out = { 0 };
+    JsonWriter writer = JSON_WRITER(&out);
+    JsonDoc doc;
+    Loose loose;
+
+    REQUIRE(schema_decode_text(&arena, &loose_schema,
+                               STR_C("{\"params\":{\"lat\":52.520,\"on\":true,\"gone\":null,"
+                                     "\"day\":[\"a\",2],\"no\":[],\"q\":\"x y\"}}"),
+                               &loose, NULL) == 0);
+    REQUIRE(loose.params.len == 5);
+    EXPECT_STR(loose.params.items[0].value, STR_C("52.520"));
+    EXPECT_STR(loose.params.items[1].value, STR_C("true"));
+    EXPECT_STR(loose.params.items[2].name, STR_C("day"));
+    EXPECT_STR(loose.params.items[2].value, STR_C("a"));
+    EXPECT_STR(loose.params.items[3].value, STR_C("2"));
+    EXPECT_STR(loose.params.items[4].value, STR_C("x y"));
+    EXPECT_ERR(
+        schema_decode_text(&arena, &loose_schema, STR_C("{\"params\":{\"a\":{}}}"), &loose, NULL),
+        -ERR_INVALID, "params.a: must be a string, a number");
+    EXPECT_ERR(schema_decode_text(&arena, &loose_schema,
+                                  STR_C("{\"params\":{\"a\":[1,2,3,4,5,6,7]}}"), &loose, NULL),
+               -ERR_INVALID, "entries");
+
+    REQUIRE(json_parse(&arena, STR_C("{\"params\":{\"lat\":0.5}}"), &doc) == 0);
+    REQUIRE(schema_decode(&arena, &loose_schema, doc.root, &loose, NULL) == 0);
+    EXPECT_STR(loose.params.items[0].value, STR_C("0.5"));
+
+    schema_to_json_schema(&writer, &loose_schema);
+    EXPECT(str_contains(buf_str(&out), STR_C("[\"string\",\"number\",\"boolean\"")));
+}
+
 /* Random objects made of the table's own names and odd values: an answer, never a crash. */
 TEST(random_values_do_no_harm)
 {

@@ -1,0 +1,101 @@
+/*
+ * The gate: how many requests a host and an address see at once, and how far apart.
+ *
+ * A key is a host name ("shop.test", without port: all ports and schemes of a name count as one
+ * host) or an address ("192.0.2.7"). A request passes the gates of both:
+ *
+ *   G1  At most `at_once` requests of a key are between gate_enter and gate_leave.
+ *   G2  Two requests of a key begin at least its delay apart, and the next one begins at least its
+ *       delay after the end of the previous answer.
+ *   G3  Before its first answer a host has one request at most: nobody knows yet whose it is.
+ *   G4  Jitter makes a delay longer, never shorter. So does throttling (throttle.h).
+ *
+ * What counts as the delay of a host: what its user asked for, else the default of its class; then
+ * the Crawl-delay of its robots.txt, up to crawl_delay_max_ms, where that is more; then what
+ * throttling makes of it, where that is more.
+ *
+ *   class           at once   delay     an address: at once   delay
+ *   public             2      250 ms                    4     100 ms
+ *   private, loopback  all    none                      all   none
+ *
+ * An address's own numbers follow the explicit ones of the host: --per-host 8 without --per-address
+ * makes it at least 8, --delay 0 makes its delay 0. Behind a proxy nobody knows addresses: all
+ * hosts count as public, and only hosts have gates.
+ *
+ * Pure bookkeeping: the time is an argument (nanoseconds of one steady clock), nothing suspends.
+ * gate_shared.h carries the same promises across processes.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "base/rand.h"
+#include "handlers/crawl/throttle.h"
+#include "net/address.h"
+
+typedef struct GateOpts {
+    size_t concurrency;         /* of the whole crawl; 0 means 16 */
+    size_t host_at_once;        /* 0: by class */
+    size_t address_at_once;     /* 0: by class */
+    int64_t delay_ms;           /* between requests of a host; -1: by class. 0 is none! */
+    int64_t address_delay_ms;   /* -1: by class, or the lesser delay_ms */
+    double jitter;              /* up to this part of the delay is added: 0.5 is half. 0: none */
+    int64_t crawl_delay_max_ms; /* 0 means 60 s; -1: Crawl-delay is not looked at */
+    bool no_throttle;           /* 429 and 503 still pause */
+    bool is_proxied;
+    uint64_t seed;           /* of the jitter; 0: sl_random() */
+    const char *shared_path; /* SQLite file for all processes of this user or engine; NULL: none */
+} GateOpts;
+
+/* What one key may do; a zeroed one is unknown and new. */
+typedef struct GateKey {
+    uint16_t n_active;      /* requests between enter and leave */
+    uint16_t at_once;       /* 0 until it is known which class it is of */
+    bool is_host;           /* else an address */
+    bool is_public;         /* once known */
+    bool is_known;          /* class and address are */
+    bool is_capped;         /* its Crawl-delay was more than the cap */
+    int64_t next_ns;        /* not before */
+    int64_t delay_ns;       /* its own, without throttling */
+    int64_t crawl_delay_ns; /* what robots.txt asks, uncut; -1: nothing */
+    Throttle throttle;      /* of a host */
+    List waiting;           /* of an address: hosts that wait for it, in turn */
+} GateKey;
+
+typedef struct Gate Gate;
+
+MUST Gate *gate_new(const GateOpts *opts);
+void gate_free(Gate *gate);
+DEFINE_AUTO(Gate *, gate_free);
+
+/* Begin with a host: its class is known at once when HOST is a number or "localhost". */
+void gate_host_init(const Gate *gate, GateKey *key, Str host);
+
+/* The key of an address; the same for all who ask. Borrowed from the gate; NULL when addresses do
+ * not count (proxied, none). */
+GateKey *gate_address(Gate *gate, const NetAddress *address);
+
+/* The host's first answer came from ADDRESS (or from nobody knows whom): its class is known. */
+void gate_host_known(const Gate *gate, GateKey *host, const NetAddress *address);
+
+/* What its robots.txt asks. */
+void gate_host_crawl_delay(const Gate *gate, GateKey *host, int64_t delay_ms);
+
+enum {
+    GATE_LATER = 1, /* not before *ret_when_ns */
+    GATE_FULL = 2,  /* as many as may be are under way: ask again after a gate_leave */
+};
+
+/* Whether a request of KEY may begin at NOW: 0, GATE_LATER, GATE_FULL. Changes nothing. */
+MUST int gate_may(const GateKey *key, int64_t now_ns, int64_t *ret_when_ns);
+
+/* It begins; asserted that it may. */
+void gate_enter(Gate *gate, GateKey *key, int64_t now_ns);
+
+/* It has ended. EVENT is NULL for addresses, and when nothing is to be learnt from it. */
+void gate_leave(Gate *gate, GateKey *key, const ThrottleEvent *event, int64_t now_ns);
+
+/* What lies between two requests of KEY at this moment, throttling included, without jitter. */
+int64_t gate_delay_ns(const GateKey *key);
+
+/* Whether other processes must be asked too: it has a delay or fewer at once than the crawl. */
+bool gate_is_strict(const Gate *gate, const GateKey *key);

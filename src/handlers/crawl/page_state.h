@@ -1,0 +1,31 @@
+/*
+ * The life of a URL in a crawl. How a visit ended, in words for people, is outcome.h.
+ *
+ * The numbers are kept in state files: rows may be added at the end and never change place.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+/* X(NAME, "word", "where such a URL is to be found") */
+#define PAGE_STATES(X)                                                                       \
+    X(QUEUED, "queued", "waits for its turn: in its host's window, or in the database only") \
+    X(LEASED, "leased", "a worker holds it; after a crash it is queued again")               \
+    X(WRITTEN, "written", "its rows are written under a mark that may not be durable")       \
+    X(DONE, "done", "fetched, and its rows are durable; only --revisit queues it again")     \
+    X(FAILED, "failed", "gave up after its attempts; only --revisit queues it again")        \
+    X(SKIPPED, "skipped", "not fetched, and will not be in this crawl: its outcome says why")
+
+typedef enum PageState {
+#define X(name, word, text) PAGE_##name,
+    PAGE_STATES(X)
+#undef X
+        PAGE_STATE_COUNT
+} PageState;
+
+/* "queued", and the sentence. Static text. */
+const char *page_state_name(PageState state);
+const char *page_state_text(PageState state);
+
+/* Whether a URL may go from one state to the other: the table in page_state.c. */
+bool page_state_may(PageState from, PageState to);

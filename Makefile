@@ -138,7 +138,7 @@ LINK_tsan := -fsanitize=thread
 conversion = $(if $(filter src/codec/% src/store/%,$(1)),$(if $(filter %_test.c %_fuzz.c %.S,$(1)),,-Wconversion -Wno-sign-conversion))
 
 # What blocks the thread is poisoned above the runtime; the store has a thread of its own.
-POISONED := src/codec/% src/net/% src/queue/% src/rows/% src/handlers/% src/worker/% src/serve/% \
+POISONED := src/codec/% src/net/% src/queue/% src/rows/% src/handlers/% src/worker/% src/serve/% src/demo/% \
     src/client/% src/cli/% src/app/% src/main.c src/store/memory/%
 # A test is one long function full of values to compare, and chooses its own stack.
 frames = $(if $(filter release debug,$(VARIANT)),$(if $(filter %_test.c tests/% bench/%,$(1)),-Wframe-larger-than=8192))

@@ -4,10 +4,12 @@
 #include "app/app.h"
 
 #include "app/config.h"
+#include "app/demo.h"
 #include "app/engine.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "demo/demo.h"
 #include "gen/features.h"
 #include "gen/handlers.h"
 #include "net/http_client.h"
@@ -130,6 +132,8 @@ int app_main(int argc, char **argv)
         .n_handlers = handlers_count,
         .engine_flags = &engine_config_schema,
         .run_engine = run_engine,
+        .demo_flags = &demo_options_schema,
+        .run_demo = demo_run,
         .run_handler = run_handler,
         .list_features = list_features,
     };

@@ -180,7 +180,9 @@ SUSPENDS static int run_on_fiber(void *arg)
 static int run_verb(CommandContext *context, const Command *command, const CommandVerb *verb,
                     const char *const *words, size_t n)
 {
-    const Schema *flags = command->has_engine_flags ? context->host->engine_flags : verb->flags;
+    const Schema *flags = command->has_engine_flags ? context->host->engine_flags
+                          : command->has_demo_flags ? context->host->demo_flags
+                                                    : verb->flags;
     ClientRun run = { context, verb };
     void *bound = flags ? arena_zalloc(context->arena, flags->struct_bytes) : NULL;
     int r = 0;

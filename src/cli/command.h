@@ -26,6 +26,8 @@ typedef struct CommandHost {
     size_t n_handlers;
     const Schema *engine_flags;                                        /* of `up` and `serve` */
     int (*run_engine)(const void *flags, Str given, bool has_workers); /* until it has stopped */
+    const Schema *demo_flags;                                          /* of `demo` */
+    int (*run_demo)(const void *flags);                                /* until it has stopped */
     /* Run HANDLER once with ARGS (JSON text of its argument); its result is appended to RESULT. */
     int (*run_handler)(const Handler *handler, Str args, Buf *result);
     void (*list_features)(void (*tell)(void *ctx, const char *name, bool is_in), void *ctx);
@@ -69,6 +71,7 @@ typedef struct Command {
     const CommandVerb *verbs;
     size_t n_verbs;
     bool has_engine_flags; /* its flags are host->engine_flags */
+    bool has_demo_flags;   /* its flags are host->demo_flags */
 } Command;
 
 #define COMMAND_VERBS(table) .verbs = (table), .n_verbs = sizeof(table) / sizeof((table)[0])

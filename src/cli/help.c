@@ -22,7 +22,9 @@ static void print(Buf *out)
 static const Schema *flags_of(const CommandContext *context, const Command *command,
                               const CommandVerb *verb)
 {
-    return command->has_engine_flags ? context->host->engine_flags : verb->flags;
+    return command->has_engine_flags ? context->host->engine_flags
+           : command->has_demo_flags ? context->host->demo_flags
+                                     : verb->flags;
 }
 
 static void usage_line(Buf *out, const Command *command, const CommandVerb *verb)

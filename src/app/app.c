@@ -4,7 +4,6 @@
 #include "app/app.h"
 
 #include "app/config.h"
-#include "app/demo.h"
 #include "app/engine.h"
 #include "base/err.h"
 #include "base/log.h"

@@ -350,16 +350,3 @@ int demo_serve(Demo *demo, Stream *stream)
 {
     return http_server_serve(demo->server, stream);
 }
-
-void demo_write_greeting(Str address, Buf *out)
-{
-    buf_printf(out,
-               "sluice: the playground is at http://%.*s\n"
-               "  /              a shop: products, categories, sitemaps, robots.txt\n"
-               "  /api/          three JSON APIs: weather, headlines, exchange rates\n"
-               "  /bad/          every way in which a page can be bad\n"
-               "  /stats.json    what was asked, how much at once, how fast\n"
-               "try   curl http://%.*s/product/1\n"
-               "^C stops it.\n",
-               (int) address.len, address.data, (int) address.len, address.data);
-}

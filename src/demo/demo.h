@@ -76,5 +76,8 @@ SUSPENDS void demo_stop(Demo *demo);
 /* Serve one connection on the calling fiber, after demo_start with a NULL listener. For tests. */
 MUST SUSPENDS int demo_serve(Demo *demo, TAKES Stream *stream);
 
-/* Append the lines that say what is there and what to type next. */
-void demo_write_greeting(Str address, Buf *out);
+/*
+ * The playground as a program of its own: serve what FLAGS (DemoOptions) say until a signal, or
+ * print the expected rows. Starts the runtime. 0 or an error.
+ */
+MUST int demo_run(const void *flags);

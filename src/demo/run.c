@@ -1,12 +1,11 @@
 /*
  * The playground from its flags to its end: listen, greet, wait for a signal, stop.
  */
-#include "app/demo.h"
+#include "demo/demo.h"
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "demo/demo.h"
 #include "net/listener.h"
 
 #include <sluice/rt.h>
@@ -53,13 +52,26 @@ SUSPENDS static int write_port_file(Str path, const NetAddress *address)
     return wrap(r, "port file");
 }
 
+static void add_greeting(Str address, Buf *out)
+{
+    buf_printf(out,
+               "sluice: the playground is at http://%.*s\n"
+               "  /              a shop: products, categories, sitemaps, robots.txt\n"
+               "  /api/          three JSON APIs: weather, headlines, exchange rates\n"
+               "  /bad/          every way in which a page can be bad\n"
+               "  /stats.json    what was asked, how much at once, how fast\n"
+               "try   curl http://%.*s/product/1\n"
+               "^C stops it.\n",
+               (int) address.len, address.data, (int) address.len, address.data);
+}
+
 static void greet(const Listener *listener)
 {
     AUTO(buf_deinit) Buf text = { 0 };
     char address[NET_ADDRESS_TEXT_MAX];
 
     warn_when_public(&listener->address);
-    demo_write_greeting(listener_address(listener, address), &text);
+    add_greeting(listener_address(listener, address), &text);
     (void) fprintf(stderr, "%.*s", (int) text.len, text.data);
 }
 

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+typedef struct Stream Stream;
+
 /* X(NAME, "TEXT", whether a request with it usually has a body) */
 #define HTTP_METHODS(X)          \
     X(GET, "GET", false)         \
@@ -119,3 +121,11 @@ MUST SUSPENDS int http_response_begin(HttpResponse *response);
 
 /* Send a piece; empty is nothing. An error means the client has gone or is too slow. */
 MUST SUSPENDS int http_response_write(HttpResponse *response, Str piece);
+
+/*
+ * Take the connection over, for answers that HTTP has no words for: earlier answers leave, and from
+ * here on the client gets what the handler writes to *ret_stream (borrowed) and nothing else. Of
+ * the response only the status counts, for on_done. The connection ends with the handler: closed
+ * after 0, reset after an error. Deadlines are the handler's.
+ */
+MUST SUSPENDS int http_response_take_over(HttpResponse *response, Stream **ret_stream);

@@ -276,3 +276,18 @@ int http_response_write(HttpResponse *response, Str piece)
         buf_add_c(out, "\r\n");
     return out->len > 0 ? http_conn_flush(exchange->conn, NULL, 0) : 0;
 }
+
+int http_response_take_over(HttpResponse *response, Stream **ret_stream)
+{
+    HttpExchange *exchange;
+
+    ASSERT(response && response->exchange && ret_stream);
+    exchange = response->exchange;
+    ASSERT(!exchange->has_begun);
+    exchange->has_begun = true;
+    exchange->is_chunked = false;
+    exchange->will_close = true;
+    exchange->status_sent = response->status;
+    *ret_stream = exchange->conn->stream;
+    return http_conn_flush(exchange->conn, NULL, 0);
+}

@@ -84,6 +84,14 @@ SUSPENDS static int on_request(void *ctx, HttpRequest *request, HttpResponse *re
 
         return r < 0 ? r : fail(-ERR_INTERNAL, "half way");
     }
+    if (str_starts(request->path, STR_C("/taken"))) {
+        Stream *stream;
+        int r = http_response_take_over(response, &stream);
+
+        if (r == 0)
+            r = stream_write_all(stream, "nobody's HTTP", 13);
+        return r == 0 && str_eq_c(request->path, "/taken/reset") ? fail(-ERR_INTERNAL, "off") : r;
+    }
     if (str_eq_c(request->path, "/big")) {
         for (int i = 0; i < 10000; i++)
             buf_add_c(&response->body, "0123456789");
@@ -344,6 +352,25 @@ TEST(streams_answers)
     buf_deinit(&whole.output);
     buf_deinit(&old.output);
     buf_deinit(&cut.output);
+}
+
+/* Catches a head, a chunk or a further answer among the bytes of a handler that took over. */
+TEST(gives_the_connection_away)
+{
+    Talk talk = { .input = "GET /1 HTTP/1.1\r\n" HOST "\r\nGET /taken HTTP/1.1\r\n" HOST
+                           "\r\nGET /never HTTP/1.1\r\n" HOST "\r\n" };
+    Talk reset = { .input = "GET /taken/reset HTTP/1.1\r\n" HOST "\r\n" };
+
+    talk_run(&talk);
+    EXPECT_C(talk.log, "GET /1 | GET /taken");
+    EXPECT_EQ(status_at(talk.output.data), 200);
+    EXPECT(str_ends(buf_str(&talk.output), STR_C("\r\n\r\nhellonobody's HTTP")));
+    EXPECT_EQ(talk.stats.requests, 2);
+    talk_run(&reset);
+    EXPECT_C(reset.log, "GET /taken/reset");
+    EXPECT(!strstr(reset.output.data, "HTTP/1.1"));
+    buf_deinit(&talk.output);
+    buf_deinit(&reset.output);
 }
 
 /* Catches the words of an error, or its status, getting lost; the connection goes on. */

@@ -189,7 +189,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
 static bool is_allowed(ClientSlot *slot, const struct sockaddr *address, socklen_t len)
 {
     HttpClient *client = slot->client;
-    bool allowed = !(slot->policy == HTTP_POLICY_DENY_PRIVATE &&
+    bool allowed = !(slot->policy == HTTP_POLICY_DENY_PRIVATE && !slot->is_proxied &&
                      net_address_is_private(address, len)) &&
                    (!client->opts.allow || client->opts.allow(client->opts.ctx, address, len));
 
@@ -199,6 +199,7 @@ static bool is_allowed(ClientSlot *slot, const struct sockaddr *address, socklen
                                : (const void *) &((const struct sockaddr_in *) address)->sin_addr;
 
         slot->is_denied = true;
+        slot->is_opened = false;
         if (!inet_ntop(address->sa_family, host, slot->denied, sizeof(slot->denied)))
             slot->denied[0] = 0;
     }
@@ -217,6 +218,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
                 address->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
+    slot->is_opened = true;
     (void) new_socket(slot->client, fd, fd);
     slot->client->counts.connects++;
     return fd;
@@ -257,6 +259,17 @@ static int on_request_ready(void *ctx, char *remote_ip, char *local_ip, int remo
     return allowed ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
+/* A name is about to be looked up: the call waits for no connection any more. */
+static int on_resolve(void *resolver, void *unused, void *ctx)
+{
+    ClientSlot *slot = ctx;
+
+    (void) resolver;
+    (void) unused;
+    slot->is_started = true;
+    return 0;
+}
+
 void client_drive_set_easy(ClientSlot *slot)
 {
     CURL *easy = slot->easy;
@@ -268,6 +281,8 @@ void client_drive_set_easy(ClientSlot *slot)
     (void) curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, slot->client);
     (void) curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request_ready);
     (void) curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
+    (void) curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
+    (void) curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, slot);
 }
 
 /* ---- the driver ------------------------------------------------------------------------------ */
@@ -364,14 +379,10 @@ static void free_curl(HttpClient *client)
         ClientSlot *slot = client->pool;
 
         client->pool = slot->next;
-        curl_easy_cleanup(slot->easy);
-        buf_deinit(&slot->url);
-        mem_free(slot);
+        client_slot_free(slot);
     }
     (void) curl_multi_cleanup(client->multi); /* closes what is kept; cannot fail without handles */
     client->multi = NULL;
-    curl_slist_free_all(client->base_headers);
-    client->base_headers = NULL;
 }
 
 /* Calls are aborted; wait for their fibers to take their handles back. */

@@ -1,6 +1,8 @@
 /*
- * The inside of the HTTP client: calls (http_client.c) and what drives libcurl
- * (http_client_drive.c).
+ * The inside of the HTTP client. A call (http_client.c) is one hop or several
+ * (http_client_redirect.c); each hop is a request (http_client_request.c) that goes some way
+ * (http_client_route.c) and brings an answer (http_client_answer.c), and all are driven through
+ * libcurl by one fiber (http_client_drive.c).
  *
  * One fiber, the driver, makes every call into libcurl that may read or write a socket. Each socket
  * has a watcher, a fiber with a small stack, that waits for what libcurl wants of it, queues the
@@ -34,29 +36,66 @@ typedef struct ClientSocket {
     sl_cond changed;      /* the watcher waits here for something to do */
 } ClientSocket;
 
+/* What the head of an answer has said so far. */
+typedef struct ClientHead {
+    int status;
+    bool is_complete;     /* the empty line has come; later lines are trailers */
+    bool has_location;    /* slot->location */
+    unsigned n_encodings; /* of the content, one around the other */
+    uint64_t bytes;       /* of this answer's lines */
+} ClientHead;
+
 /* A prepared easy handle and the call it makes. Pooled. */
 typedef struct ClientSlot {
     struct ClientSlot *next; /* in the pool */
     ListLink link;           /* in client->active */
     HttpClient *client;
     CURL *easy;
-    Buf url;                    /* with a NUL */
-    struct curl_slist *headers; /* of this call; NULL when the client's serve */
 
+    /* The call. */
     const HttpCall *call;
     HttpAnswer *answer;
     HttpPolicy policy;
     size_t body_bytes_max;
+    uint64_t wire_bytes_max;
     size_t header_bytes_max;
+    int64_t turn_ns;  /* when the call had its turn: timeout_ms counts from here */
+    Buf credentials;  /* a header line for the first origin, with a NUL; empty: none */
+    Buf origin;       /* of the first URL; empty until a redirect asks for it */
+    int hops;         /* redirects followed */
+    bool is_stranger; /* this hop goes to another origin than the first */
+    bool is_get;      /* a redirect has made it a GET without body */
+
+    /* This hop's request. */
+    Buf url;                    /* with a NUL */
+    Buf location;               /* as sent, with a NUL */
+    Buf lines;                  /* header lines, each with a NUL */
+    Buf built;                  /* the lines that `headers` was made of */
+    struct curl_slist *headers; /* nodes of one array; the lines are in `built` */
+    size_t headers_cap;
+    Buf resolve_line;
+    struct curl_slist resolve; /* of the client's fixed addresses: one line */
+    bool is_proxied;           /* the peer is a proxy that is trusted to obey the policy */
+
+    /* What the handle still has from its last call, and a call without must take back. */
+    bool has_headers, has_method, has_body, has_proxy, has_encoding, has_resolve, has_cookies;
+
+    /* This hop's answer. */
+    ClientHead head;
     size_t body_bytes;
-    size_t header_bytes;
+    size_t header_bytes; /* of all answers */
+    size_t n_set_cookies;
+    bool is_started; /* a name is being looked up, or a connection was found: no longer waiting */
+
+    /* How it ended. */
     sl_event done;
     CURLcode result;
     bool is_aborted; /* the client is being stopped */
     bool is_added;   /* libcurl has it */
-    bool is_too_large;
-    bool is_denied;
-    int body_error; /* of on_body; its words are in err */
+    bool is_denied;  /* an address was refused … */
+    bool is_opened;  /* … and another was not */
+    bool is_enough;  /* of a redirect's body */
+    int stop_error;  /* what made a callback stop the call; its words are in err */
     Err err;
     char denied[64];
     char words[CURL_ERROR_SIZE];
@@ -69,7 +108,6 @@ struct HttpClient {
     ClientSlot *pool;
     List active; /* slots with a call */
     sl_sem free_calls;
-    struct curl_slist *base_headers;
 
     ClientSocket **sockets; /* by descriptor */
     size_t n_sockets;
@@ -92,3 +130,24 @@ struct HttpClient {
 MUST int client_drive_init(HttpClient *client);
 SUSPENDS int client_drive(void *client);      /* the driver's fiber */
 void client_drive_set_easy(ClientSlot *slot); /* the options that concern sockets */
+void client_slot_free(ClientSlot *slot);
+
+/* http_client_request.c: a hop becomes the options of the handle. */
+void client_request_init(ClientSlot *slot); /* what is the same for each call */
+MUST int client_request_set(ClientSlot *slot);
+void client_request_clear(ClientSlot *slot); /* what must not outlive the call */
+
+/* http_client_answer.c: what arrives, and what became of it. */
+void client_answer_init(ClientSlot *slot);
+void client_answer_begin(ClientSlot *slot); /* before each hop */
+void client_answer_fill(ClientSlot *slot);  /* whatever the outcome */
+MUST int client_answer_fail(ClientSlot *slot);
+bool client_answer_is_hop(const ClientSlot *slot); /* a redirect that is to be followed */
+
+/* http_client_redirect.c: from hop to hop. */
+MUST int client_first_url(ClientSlot *slot);
+MUST int client_next_url(ClientSlot *slot); /* 0, HTTP_REDIRECT_STOP or an error */
+void client_fill_location(ClientSlot *slot);
+
+/* http_client_route.c: fixed addresses and proxies. */
+MUST int client_route_set(ClientSlot *slot);

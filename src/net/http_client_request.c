@@ -1,0 +1,292 @@
+/*
+ * A hop's request: what a call asks for, as options of its handle.
+ *
+ * Handles are prepared once and pooled with everything that is the same for each call. Numbers are
+ * set for each call, which costs next to nothing; texts, which libcurl copies, only when they
+ * differ from what the handle has (the has_ marks), and nothing is left over from the call before.
+ * The header lines are built in one buffer, compared with those the handle has, and become the
+ * nodes of libcurl's list in one array, so that calls that send the same headers send the same
+ * list.
+ */
+#include "net/http_client_int.h"
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/macro.h"
+#include "base/mem.h"
+#include "codec/http_text.h"
+#include "net/cookies_int.h"
+
+#include <errno.h>
+
+#define RECEIVE_BYTES (32 << 10) /* of libcurl's buffer, which each running call has */
+
+/* ---- header lines ---------------------------------------------------------------------------- */
+
+static bool is_one_of(Str name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq_nocase(name, str_from_c(names[i])))
+            return true;
+    return false;
+}
+
+/* Whether a header of the call's goes with this hop: not everything follows a redirect. */
+static bool goes_along(const ClientSlot *slot, Str name)
+{
+    static const char *const private[] = { "authorization", "cookie", "host",
+                                           "proxy-authorization" };
+    static const char *const of_body[] = { "content-type", "content-length", "content-encoding",
+                                           "content-language", "content-location" };
+
+    return !(slot->is_stranger && is_one_of(name, private, ARRAY_LEN(private))) &&
+           !(slot->is_get && is_one_of(name, of_body, ARRAY_LEN(of_body)));
+}
+
+static void add_line(ClientSlot *slot, const char *line)
+{
+    buf_add(&slot->lines, line, strlen(line) + 1);
+}
+
+/* `Name;` is how libcurl wants a header without a value. */
+static int add_header(ClientSlot *slot, const HttpHeader *header)
+{
+    if (!http_is_token(header->name) || !http_is_field_value(header->value))
+        return fail(-ERR_INVALID, "header \"%.*s\" is not valid",
+                    (int) MIN(header->name.len, (size_t) 80), header->name.data);
+    if (!goes_along(slot, header->name))
+        return 0;
+    buf_add_str(&slot->lines, header->name);
+    buf_add_c(&slot->lines, header->value.len > 0 ? ": " : ";");
+    buf_add_str(&slot->lines, header->value);
+    buf_add_char(&slot->lines, 0);
+    return 0;
+}
+
+static int add_own_headers(ClientSlot *slot, bool *ret_has_type)
+{
+    const HttpCall *call = slot->call;
+    int r = 0;
+
+    for (size_t i = 0; i < call->n_headers && r == 0; i++) {
+        r = add_header(slot, &call->headers[i]);
+        *ret_has_type |= str_eq_nocase(call->headers[i].name, str_from_c("content-type"));
+    }
+    for (size_t i = 0; i < call->n_secrets && r == 0 && !slot->is_stranger; i++)
+        r = add_header(slot, &call->secrets[i]);
+    if (r == 0 && call->accept)
+        r = add_header(slot,
+                       &(HttpHeader){ .name = STR("Accept"), .value = str_from_c(call->accept) });
+    return r;
+}
+
+/* Make libcurl's list of the lines, unless it is what the handle has. */
+static int use_lines(ClientSlot *slot)
+{
+    Buf lines = slot->lines;
+    size_t n = 0;
+
+    if (str_eq(buf_str(&slot->lines), buf_str(&slot->built)))
+        return 0;
+    slot->lines = slot->built;
+    slot->built = lines;
+    for (size_t i = 0; i < lines.len; i++)
+        n += lines.data[i] == 0;
+    if (n > slot->headers_cap) {
+        slot->headers = mem_resize_array(slot->headers, n, sizeof(*slot->headers));
+        slot->headers_cap = n;
+    }
+    for (size_t i = 0, at = 0; i < n; i++) {
+        slot->headers[i] = (struct curl_slist){
+            .data = lines.data + at,
+            .next = i + 1 < n ? &slot->headers[i + 1] : NULL,
+        };
+        at += strlen(lines.data + at) + 1;
+    }
+    (void) curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, slot->headers);
+    return 0;
+}
+
+static int set_headers(ClientSlot *slot, bool has_body)
+{
+    bool has_type = false;
+    int r;
+
+    buf_reset(&slot->lines);
+    r = add_own_headers(slot, &has_type);
+    if (r < 0)
+        return r;
+    if (slot->credentials.len > 0 && !slot->is_stranger)
+        buf_add_str(&slot->lines, buf_str(&slot->credentials));
+    /* libcurl would call every body a form, and would wait for leave to send a large one. */
+    add_line(slot, "Expect:");
+    if (has_body && !has_type)
+        add_line(slot, "Content-Type:");
+    return slot->lines.is_failed ? buf_check(&slot->lines) : use_lines(slot);
+}
+
+/* ---- method and body ------------------------------------------------------------------------- */
+
+/* What the handle is to forget of its last call. */
+static void forget_method(ClientSlot *slot)
+{
+    if (slot->has_method || slot->has_body) {
+        (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, NULL); /* makes it a POST */
+        (void) curl_easy_setopt(slot->easy, CURLOPT_CUSTOMREQUEST, NULL);
+        (void) curl_easy_setopt(slot->easy, CURLOPT_HTTPGET, 1L);
+        slot->has_method = slot->has_body = false;
+    }
+}
+
+static void set_body(ClientSlot *slot)
+{
+    Str body = slot->call->body;
+
+    slot->has_body = true;
+    (void) curl_easy_setopt(slot->easy, CURLOPT_POST, 1L);
+    (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) body.len);
+    (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, body.len > 0 ? body.data : "");
+}
+
+static int set_method(ClientSlot *slot, bool *ret_is_head)
+{
+    const HttpCall *call = slot->call;
+    CURL *easy = slot->easy;
+    bool has_body = call->body.data != NULL && !slot->is_get;
+    Str method = call->method;
+    char name[32];
+
+    forget_method(slot);
+    if (method.len == 0)
+        method = str_from_c(has_body ? "POST" : "GET");
+    if (method.len >= sizeof(name) || !http_is_token(method))
+        return fail(-ERR_INVALID, "the method is not valid");
+    *ret_is_head = str_eq_c(method, "HEAD");
+    if (slot->is_get && !*ret_is_head)
+        method = str_from_c("GET");
+    memcpy(name, method.data, method.len);
+    name[method.len] = 0;
+    has_body = has_body || str_eq_c(method, "POST");
+    if (has_body) {
+        set_body(slot);
+    } else if (*ret_is_head) {
+        slot->has_method = true;
+        (void) curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    }
+    if (!str_eq_c(method, "GET") && !*ret_is_head && !str_eq_c(method, "POST")) {
+        slot->has_method = true;
+        (void) curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, name); /* copied */
+    }
+    return set_headers(slot, has_body);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void set_encoding(ClientSlot *slot)
+{
+    const HttpCall *call = slot->call;
+    bool is_own = call->is_raw || call->accept_encoding;
+
+    if (!is_own && !slot->has_encoding)
+        return;
+    slot->has_encoding = is_own;
+    (void) curl_easy_setopt(slot->easy, CURLOPT_ACCEPT_ENCODING,
+                            call->is_raw ? NULL
+                                         : (call->accept_encoding ? call->accept_encoding : ""));
+}
+
+static long version_of(HttpVersion version)
+{
+    switch (version) {
+    case HTTP_VERSION_BEST: return CURL_HTTP_VERSION_2TLS;
+    case HTTP_VERSION_1_0: return CURL_HTTP_VERSION_1_0;
+    case HTTP_VERSION_1_1: return CURL_HTTP_VERSION_1_1;
+    case HTTP_VERSION_2_DIRECT: return CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    }
+    UNREACHABLE("an HTTP version");
+}
+
+/* What is left of timeout_ms; an error when it is nothing. */
+static int set_times(ClientSlot *slot)
+{
+    const HttpCall *call = slot->call;
+    int64_t connect_ms = call->connect_ms ? call->connect_ms : LIMIT_HTTP_CLIENT_CONNECT_MS;
+    int64_t low_ms = call->low_speed_ms ? call->low_speed_ms : LIMIT_HTTP_CLIENT_LOW_SPEED_MS;
+    int64_t left_ms = call->timeout_ms;
+
+    if (left_ms > 0 && slot->hops > 0) {
+        left_ms -= (sl_now_ns() - slot->turn_ns) / NS_PER_MS;
+        if (left_ms <= 0)
+            return fail(-ETIMEDOUT, "timed out after %lld ms and %d redirects",
+                        (long long) call->timeout_ms, slot->hops);
+    }
+    (void) curl_easy_setopt(slot->easy, CURLOPT_CONNECTTIMEOUT_MS, (long) connect_ms);
+    (void) curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long) left_ms);
+    (void) curl_easy_setopt(slot->easy, CURLOPT_LOW_SPEED_LIMIT,
+                            (long) MIN(call->low_speed, (uint64_t) INT32_MAX));
+    (void) curl_easy_setopt(slot->easy, CURLOPT_LOW_SPEED_TIME,
+                            call->low_speed > 0 ? (long) ((low_ms + 999) / 1000) : 0L);
+    return 0;
+}
+
+int client_request_set(ClientSlot *slot)
+{
+    const HttpCall *call = slot->call;
+    uint64_t bytes_max = MIN((uint64_t) slot->body_bytes_max, slot->wire_bytes_max);
+    bool is_head = false;
+    int r;
+
+    if (curl_easy_setopt(slot->easy, CURLOPT_URL, slot->url.data) != CURLE_OK)
+        return fail(-ENOMEM, "the URL");
+    r = client_route_set(slot);
+    if (r == 0)
+        r = set_times(slot);
+    if (r == 0)
+        r = set_method(slot, &is_head);
+    if (r < 0)
+        return r;
+    set_encoding(slot);
+    (void) curl_easy_setopt(slot->easy, CURLOPT_HTTP_VERSION, version_of(call->version));
+    /* The length that HEAD tells is not one that comes. */
+    (void) curl_easy_setopt(slot->easy, CURLOPT_MAXFILESIZE_LARGE,
+                            is_head ? (curl_off_t) 0 : (curl_off_t) bytes_max);
+    if (call->cookies && !slot->has_cookies) {
+        cookies_lend(call->cookies, slot->easy);
+        slot->has_cookies = true;
+    }
+    return 0;
+}
+
+void client_request_clear(ClientSlot *slot)
+{
+    if (slot->has_cookies)
+        cookies_return(slot->call->cookies, slot->easy);
+    slot->has_cookies = false;
+    if (slot->has_body) /* the call's memory */
+        forget_method(slot);
+    buf_reset(&slot->credentials);
+}
+
+void client_request_init(ClientSlot *slot)
+{
+    const HttpClientOpts *opts = &slot->client->opts;
+    CURL *easy = slot->easy;
+
+    /* None of these can fail for the values given, but for want of memory, which the call shows. */
+    (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, slot);
+    (void) curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void) curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver's thread */
+    (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->words);
+    (void) curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void) curl_easy_setopt(easy, CURLOPT_USERAGENT, opts->user_agent);
+    (void) curl_easy_setopt(easy, CURLOPT_PROXY, opts->proxy ? opts->proxy : "");
+    (void) curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); /* NULL would ask the environment */
+    (void) curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    (void) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+    (void) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) RECEIVE_BYTES);
+    (void) curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    if (opts->ca_file) {
+        (void) curl_easy_setopt(easy, CURLOPT_CAINFO, opts->ca_file);
+        (void) curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, opts->ca_file);
+    }
+}

@@ -17,7 +17,9 @@ struct RowBatch {
     RowValue *values; /* row by row; owned */
     size_t n_rows;
     size_t cap_rows;
-    Arena arena; /* texts of the values */
+    Arena arena;       /* texts of the values */
+    size_t text_bytes; /* in the arena */
+    size_t n_cut;      /* texts that did not fit and were cut, since the last reset */
 };
 
 /* A batch for rows of COLUMNS, which are borrowed. */
@@ -39,3 +41,9 @@ void row_value_format_json(Buf *out, const RowValue *value);
 
 /* The row at INDEX as a JSON object. */
 void row_format_json(Buf *out, const RowBatch *batch, size_t index);
+
+/* "2026-11-21T03:15:00Z", with as many of three, six or nine digits of a second as it needs. */
+void row_time_format(Buf *out, int64_t time_ns);
+
+/* TEXT, with U+FFFD for each byte that is not UTF-8. */
+void row_add_utf8(Buf *out, Str text);

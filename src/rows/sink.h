@@ -50,6 +50,9 @@ typedef struct SinkSpec {
     SinkMode mode;           /* default: the driver's */
     Str keys[SINK_KEYS_MAX]; /* upsert: the columns that identify a row */
     size_t n_keys;
+    bool is_safe;   /* ?safe=1: no cell that a spreadsheet takes for a formula */
+    bool is_eol_lf; /* ?eol=lf: lines end in LF where the form says CRLF */
+    char separator; /* ?sep=: between cells; 0: the form's own */
 } SinkSpec;
 
 /*
@@ -92,6 +95,11 @@ SUSPENDS void sink_close(Sink *sink);
 uint64_t sink_rows_written(const Sink *sink);
 const SinkSpec *sink_spec(const Sink *sink);
 
+/* A database keeps a text of the caller's with its mark, in the same transaction: the positions of
+ * files that belong to the same run. Borrowed. Nothing, and empty, for sinks that are files. */
+void sink_put_note(Sink *sink, Str note);
+Str sink_get_note(const Sink *sink);
+
 /* Whether TEXT alone, or a prefix of it, names this sink (`csv:`, `.csv`, `postgresql://`). */
 typedef struct SinkDriver {
     const char *name;        /* "csv" */
@@ -100,8 +108,9 @@ typedef struct SinkDriver {
     const char *schemes[3];  /* "postgresql://", "postgres://"; the target keeps them */
     unsigned modes;          /* 1 << SINK_… */
     SinkMode mode_default;
-    bool has_table; /* understands ?table= */
-    bool is_stdout; /* may be "-" */
+    bool has_table;   /* a database: understands ?table= and keeps marks itself */
+    bool is_stdout;   /* may be "-" */
+    bool is_csv_like; /* understands ?safe=, ?eol= and ?sep= */
 
     /* As the functions above; STATE is the driver's own. open fills *ret_mark on resume. */
     int (*open)(const SinkSpec *spec, const SinkOpts *opts, void **ret_state, uint64_t *ret_mark);
@@ -109,4 +118,12 @@ typedef struct SinkDriver {
     int (*checkpoint)(void *state, uint64_t mark, Buf *position);
     int (*commit)(void *state);
     void (*close)(void *state); /* frees; undoes what was not committed */
+
+    /* Databases: a text that is stored with every further mark, and the one found on resume. NULL
+     * elsewhere. */
+    void (*put_note)(void *state, Str note);
+    Str (*get_note)(const void *state);
+
+    /* Where the rows of the last checkpoint are, for messages; NULL when nothing keeps them. */
+    const char *(*get_place)(const void *state);
 } SinkDriver;

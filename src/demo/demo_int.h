@@ -67,6 +67,18 @@ extern const DemoPages demo_weather_pages; /* api_*.c */
 extern const DemoPages demo_headlines_pages;
 extern const DemoPages demo_rates_pages;
 extern const DemoPages demo_auth_pages;
+extern const DemoPages demo_status_pages; /* bad_*.c */
+extern const DemoPages demo_redirect_pages;
+extern const DemoPages demo_slow_pages;
+extern const DemoPages demo_length_pages;
+extern const DemoPages demo_coding_pages;
+extern const DemoPages demo_text_pages;
+extern const DemoPages demo_type_pages;
+extern const DemoPages demo_robots_meta_pages;
+extern const DemoPages demo_html_pages;
+extern const DemoPages demo_state_pages;
+extern const DemoPages demo_trap_pages; /* traps.c */
+extern const DemoPages demo_index_pages;
 
 #define DEMO_TAG 0x4f4d4544u /* "DEMO" */
 

@@ -48,8 +48,8 @@ void demo_stats_reset(DemoStats *stats)
         host->last_start_ns = host->last_end_ns = 0;
         host->gap_ns_min = host->pause_ns_min = INT64_MAX;
     }
-    for (uint64_t id = 0; id <= stats->n_products; id++)
-        stats->product_hits[id] = 0;
+    stats->unwanted = 0;
+    memset(stats->product_hits, 0, stats->n_products + 1);
 }
 
 DemoHost *demo_stats_host(DemoStats *stats, Str name)
@@ -124,6 +124,7 @@ static int answer_stats(DemoCall *call)
     json_write_member_u64(&out, "products", stats->n_products);
     json_write_member_u64(&out, "products_seen", seen);
     json_write_member_u64(&out, "products_repeated", repeated);
+    json_write_member_u64(&out, "unwanted", stats->unwanted);
     json_write_key(&out, "hosts");
     json_write_object(&out);
     for (const DemoHost *host = stats->first; host; host = host->next) {

@@ -32,6 +32,7 @@ typedef struct DemoStats {
     Map hosts; /* name -> DemoHost */
     DemoHost *first;
     size_t n_hosts;
+    uint64_t unwanted;     /* pages that no link may lead to */
     uint8_t *product_hits; /* one for each product, up to 255 */
     uint64_t n_products;
 } DemoStats;

@@ -103,10 +103,12 @@ typedef struct PageEnd {
 
 /*
  * End a leased page: 0, FRONTIER_RETRY, or an error of the database. PAGE is not yours any more
- * afterwards. Suspends, after the page has
- * ended, while too much waits to be written.
+ * afterwards. Suspends, after the page has ended, while too much waits to be written.
  */
 MUST SUSPENDS int frontier_finish(Frontier *frontier, Page *page, const PageEnd *end);
+
+/* Whether is_retry would queue PAGE again, or it has had its attempts. */
+bool frontier_has_attempts(const Frontier *frontier, const Page *page);
 
 /* ---- marks and resuming -----------------------------------------------------------------------*/
 
@@ -119,14 +121,17 @@ uint64_t frontier_unmarked(const Frontier *frontier);
 MUST SUSPENDS int frontier_begin_mark(Frontier *frontier, uint64_t *ret_mark);
 MUST SUSPENDS int frontier_end_mark(Frontier *frontier, uint64_t mark, Str positions);
 
+/* The outlet has committed: the crawl is over, and the state file says so from now on. */
+MUST SUSPENDS int frontier_complete(Frontier *frontier);
+
 /* What an earlier process of the run left; borrowed from the frontier. */
 typedef struct FrontierResume {
     bool is_resumed;   /* there was something; otherwise only run_id is set */
-    bool is_complete;  /* nothing was left to fetch */
+    bool is_complete;  /* frontier_complete was called: nothing is left to do */
     Str run_id;        /* for OutletOpts.run_id */
     uint64_t mark;     /* the last that the outlet has confirmed; 0: none */
     Str positions;     /* for OutletOpts.positions; empty: none */
-    uint64_t n_done;   /* known before settling */
+    uint64_t n_done;   /* that ended, before settling */
     uint64_t n_queued; /* the same, those in flight included */
 } FrontierResume;
 const FrontierResume *frontier_resume(const Frontier *frontier);
@@ -138,7 +143,7 @@ MUST SUSPENDS int frontier_settle(Frontier *frontier, uint64_t mark);
 /* ---- what it knows ----------------------------------------------------------------------------*/
 
 typedef struct FrontierStats {
-    uint64_t by_state[PAGE_STATE_COUNT];      /* of the whole run; WRITTEN counts as DONE here */
+    uint64_t by_state[PAGE_STATE_COUNT];      /* of the whole run */
     uint64_t by_outcome[CRAWL_OUTCOME_COUNT]; /* of the whole run, frontier_skip included */
     uint64_t seen;                            /* URLs known, frontier_skip included */
     uint64_t hosts;

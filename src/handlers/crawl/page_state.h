@@ -1,6 +1,12 @@
 /*
  * The life of a URL in a crawl. How a visit ended, in words for people, is outcome.h.
  *
+ *   (new) ──frontier_add──▶ QUEUED ──scheduler_next──▶ LEASED ──frontier_finish──▶ DONE
+ *                              ▲                          │                        FAILED
+ *                              │◀── frontier_finish ──────┘ (is_retry)             SKIPPED
+ *                              │◀── a crash, or frontier_settle ───────────────────┘
+ *                              │◀── --revisit ─────────────────────────────────────┘
+ *
  * The numbers are kept in state files: rows may be added at the end and never change place.
  */
 #pragma once
@@ -10,9 +16,8 @@
 /* X(NAME, "word", "where such a URL is to be found") */
 #define PAGE_STATES(X)                                                                       \
     X(QUEUED, "queued", "waits for its turn: in its host's window, or in the database only") \
-    X(LEASED, "leased", "a worker holds it; after a crash it is queued again")               \
-    X(WRITTEN, "written", "its rows are written under a mark that may not be durable")       \
-    X(DONE, "done", "fetched, and its rows are durable; only --revisit queues it again")     \
+    X(LEASED, "leased", "a worker holds it; the database still says queued")                 \
+    X(DONE, "done", "fetched; only --revisit queues it again")                               \
     X(FAILED, "failed", "gave up after its attempts; only --revisit queues it again")        \
     X(SKIPPED, "skipped", "not fetched, and will not be in this crawl: its outcome says why")
 
@@ -27,5 +32,8 @@ typedef enum PageState {
 const char *page_state_name(PageState state);
 const char *page_state_text(PageState state);
 
-/* Whether a URL may go from one state to the other: the table in page_state.c. */
+/* Whether a URL may go from one state to the other. */
 bool page_state_may(PageState from, PageState to);
+
+/* Whether it is over with it. */
+bool page_state_is_end(PageState state);

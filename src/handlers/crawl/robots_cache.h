@@ -18,7 +18,7 @@ typedef struct RobotsCacheOpts {
     bool is_ignored;    /* --ignore-robots: everything is allowed and nothing is fetched */
     Str product_token;  /* by which robots.txt knows us; empty means "sluice". Borrowed */
     unsigned tries_max; /* until pages end as ROBOTS_UNREACHABLE; 0 means LIMIT_ROBOTS_TRIES */
-    int64_t retry_ms;   /* the first back-off between tries; 0 means LIMIT_ROBOTS_RETRY_MS */
+    int64_t retry_ms;   /* the first back-off between tries; 0 means LIMIT_ROBOTS_TRY_MS */
     int64_t timeout_ms; /* of one fetch; 0 means LIMIT_ROBOTS_TIMEOUT_MS */
     size_t authorities; /* kept; 0 means LIMIT_ROBOTS_CACHE; for tests */
 } RobotsCacheOpts;

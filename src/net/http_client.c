@@ -300,6 +300,14 @@ Str http_answer_header(const HttpAnswer *answer, const char *name)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+static void client_free(HttpClient *client)
+{
+    buf_deinit(&client->agent_line);
+    buf_deinit(&client->encoding_line);
+    client->tag = 0;
+    mem_free(client);
+}
+
 int http_client_start(HttpClient **ret_client, sl_nursery *nursery, const HttpClientOpts *opts)
 {
     HttpClient *client;
@@ -320,7 +328,9 @@ int http_client_start(HttpClient **ret_client, sl_nursery *nursery, const HttpCl
         client->opts.user_agent = "sluice";
     client->is_simulated = strcmp(sl_loop_name(), "sim") == 0;
     client->free_calls.count = client->opts.calls_max;
-    r = client_drive_init(client);
+    r = client_request_start(client);
+    if (r == 0)
+        r = client_drive_init(client);
     if (r == 0) {
         r = sl_spawn(nursery, client_drive, client, .name = "http client",
                      .stack_bytes = 256 << 10);
@@ -328,7 +338,7 @@ int http_client_start(HttpClient **ret_client, sl_nursery *nursery, const HttpCl
             (void) curl_multi_cleanup(client->multi); /* nothing in it yet */
     }
     if (r < 0) {
-        mem_free(client);
+        client_free(client);
         return wrap(r, "start the http client");
     }
     *ret_client = client;
@@ -351,8 +361,7 @@ void http_client_stop(HttpClient *client)
         r = sl_scope_end(&shield, r);
         (void) r; /* the loop looks for itself */
     }
-    client->tag = 0;
-    mem_free(client);
+    client_free(client);
 }
 
 void http_client_stats(const HttpClient *client, HttpClientStats *ret_stats)

@@ -108,6 +108,8 @@ struct HttpClient {
     ClientSlot *pool;
     List active; /* slots with a call */
     sl_sem free_calls;
+    Buf agent_line;    /* "User-Agent: …" with a NUL */
+    Buf encoding_line; /* "Accept-Encoding: …", all that libcurl decodes, with a NUL */
 
     ClientSocket **sockets; /* by descriptor */
     size_t n_sockets;
@@ -133,7 +135,8 @@ void client_drive_set_easy(ClientSlot *slot); /* the options that concern socket
 void client_slot_free(ClientSlot *slot);
 
 /* http_client_request.c: a hop becomes the options of the handle. */
-void client_request_init(ClientSlot *slot); /* what is the same for each call */
+MUST int client_request_start(HttpClient *client); /* what is the same for each handle */
+void client_request_init(ClientSlot *slot);        /* what is the same for each call */
 MUST int client_request_set(ClientSlot *slot);
 void client_request_clear(ClientSlot *slot); /* what must not outlive the call */
 

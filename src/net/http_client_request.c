@@ -19,7 +19,7 @@
 
 #include <errno.h>
 
-#define RECEIVE_BYTES (32 << 10) /* of libcurl's buffer, which each running call has */
+#define RECEIVE_BYTES (33 << 10) /* of libcurl, for each running call: a usual page at once */
 
 /* ---- header lines ---------------------------------------------------------------------------- */
 
@@ -63,14 +63,23 @@ static int add_header(ClientSlot *slot, const HttpHeader *header)
     return 0;
 }
 
-static int add_own_headers(ClientSlot *slot, bool *ret_has_type)
+/* Which of the headers that the client would add are the call's own. */
+typedef struct OwnHeaders {
+    bool has_type, has_agent, has_encoding;
+} OwnHeaders;
+
+static int add_own_headers(ClientSlot *slot, OwnHeaders *own)
 {
     const HttpCall *call = slot->call;
     int r = 0;
 
     for (size_t i = 0; i < call->n_headers && r == 0; i++) {
+        Str name = call->headers[i].name;
+
         r = add_header(slot, &call->headers[i]);
-        *ret_has_type |= str_eq_nocase(call->headers[i].name, str_from_c("content-type"));
+        own->has_type |= str_eq_nocase(name, str_from_c("content-type"));
+        own->has_agent |= str_eq_nocase(name, str_from_c("user-agent"));
+        own->has_encoding |= str_eq_nocase(name, str_from_c("accept-encoding"));
     }
     for (size_t i = 0; i < call->n_secrets && r == 0 && !slot->is_stranger; i++)
         r = add_header(slot, &call->secrets[i]);
@@ -109,18 +118,24 @@ static int use_lines(ClientSlot *slot)
 
 static int set_headers(ClientSlot *slot, bool has_body)
 {
-    bool has_type = false;
+    const HttpCall *call = slot->call;
+    OwnHeaders own = { .has_type = false };
     int r;
 
     buf_reset(&slot->lines);
-    r = add_own_headers(slot, &has_type);
+    r = add_own_headers(slot, &own);
     if (r < 0)
         return r;
     if (slot->credentials.len > 0 && !slot->is_stranger)
         buf_add_str(&slot->lines, buf_str(&slot->credentials));
+    /* Lines cost libcurl less than the options for the same. */
+    if (!own.has_agent)
+        add_line(slot, slot->client->agent_line.data);
+    if (!own.has_encoding && !call->is_raw && !call->accept_encoding)
+        add_line(slot, slot->client->encoding_line.data);
     /* libcurl would call every body a form, and would wait for leave to send a large one. */
     add_line(slot, "Expect:");
-    if (has_body && !has_type)
+    if (has_body && !own.has_type)
         add_line(slot, "Content-Type:");
     return slot->lines.is_failed ? buf_check(&slot->lines) : use_lines(slot);
 }
@@ -267,6 +282,23 @@ void client_request_clear(ClientSlot *slot)
     buf_reset(&slot->credentials);
 }
 
+int client_request_start(HttpClient *client)
+{
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    Buf *agent = &client->agent_line, *encoding = &client->encoding_line;
+
+    if (!http_is_field_value(str_from_c(client->opts.user_agent)))
+        return fail(-ERR_INVALID, "the user agent cannot stand in a header");
+    buf_printf(agent, "User-Agent: %s", client->opts.user_agent);
+    buf_add_char(agent, 0);
+    buf_add_c(encoding, info->features & CURL_VERSION_LIBZ ? "Accept-Encoding: gzip, deflate"
+                                                           : "Accept-Encoding: identity");
+    buf_add_c(encoding, info->features & CURL_VERSION_BROTLI ? ", br" : "");
+    buf_add_c(encoding, info->features & CURL_VERSION_ZSTD ? ", zstd" : "");
+    buf_add_char(encoding, 0);
+    return agent->is_failed ? buf_check(agent) : buf_check(encoding);
+}
+
 void client_request_init(ClientSlot *slot)
 {
     const HttpClientOpts *opts = &slot->client->opts;
@@ -278,7 +310,6 @@ void client_request_init(ClientSlot *slot)
     (void) curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver's thread */
     (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->words);
     (void) curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void) curl_easy_setopt(easy, CURLOPT_USERAGENT, opts->user_agent);
     (void) curl_easy_setopt(easy, CURLOPT_PROXY, opts->proxy ? opts->proxy : "");
     (void) curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); /* NULL would ask the environment */
     (void) curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);

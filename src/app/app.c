@@ -5,18 +5,14 @@
 
 #include "app/config.h"
 #include "app/engine.h"
+#include "app/foreground.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "demo/demo.h"
 #include "gen/features.h"
 #include "gen/handlers.h"
-#include "net/http_client.h"
-#include "worker/runner.h"
 
-#include <sluice/rt.h>
-
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -34,71 +30,6 @@ static int run_engine(const void *flags, Str given, bool has_workers)
     if (!has_workers)
         config.workers = 0;
     return engine_run(&config);
-}
-
-/* ---- one run --------------------------------------------------------------------------------- */
-
-typedef struct Foreground {
-    const Handler *handler;
-    Str args;
-    Buf *result;
-    sl_scope scope; /* around the run; ^C cancels it */
-} Foreground;
-
-SUSPENDS static int watch_interrupt(void *arg)
-{
-    Foreground *foreground = arg;
-    int which, r;
-
-    r = sl_signal_wait(1ULL << SIGINT | 1ULL << SIGTERM, &which);
-    if (r == 0)
-        sl_scope_cancel(&foreground->scope);
-    return r;
-}
-
-SUSPENDS static int run_with_client(Foreground *foreground, HttpClient *http)
-{
-    AUTO(runner_deinit) Run run = { 0 };
-    int r;
-
-    run.handler = foreground->handler;
-    run.args = foreground->args;
-    run.is_direct = true;
-    run.attempt = 1;
-    run.http = http;
-    sl_scope_begin(&foreground->scope);
-    r = runner_run(&run);
-    if (sl_scope_end(&foreground->scope, r) == 0 && r < 0)
-        return fail(-EINTR, "interrupted");
-    if (r == 0)
-        buf_add_str(foreground->result, buf_str(&run.result));
-    return r;
-}
-
-SUSPENDS static int foreground_main(void *arg)
-{
-    AUTO(sl_nursery_close) sl_nursery *nursery = sl_nursery_open(.name = "run");
-    HttpClientOpts opts = { .policy = HTTP_POLICY_ALLOW_ALL };
-    HttpClient *http = NULL;
-    int r;
-
-    r = http_client_global_init();
-    if (r == 0)
-        r = http_client_start(&http, nursery, &opts);
-    if (r < 0)
-        return r;
-    (void) sl_spawn(nursery, watch_interrupt, arg, .name = "signals");
-    r = run_with_client(arg, http);
-    http_client_stop(http);
-    return r;
-}
-
-static int run_handler(const Handler *handler, Str args, Buf *result)
-{
-    Foreground foreground = { .handler = handler, .args = args, .result = result };
-
-    log_setup(LOG_INFO, LOG_FORMAT_AUTO, STDERR_FILENO);
-    return sl_run(foreground_main, &foreground, .stall_ms = -1);
 }
 
 /* ---- what is built in ------------------------------------------------------------------------ */
@@ -133,7 +64,7 @@ int app_main(int argc, char **argv)
         .run_engine = run_engine,
         .demo_flags = &demo_options_schema,
         .run_demo = demo_run,
-        .run_handler = run_handler,
+        .run_handler = foreground_run,
         .list_features = list_features,
     };
 

@@ -21,6 +21,8 @@ static const char *const format_names[] = { "auto", "logfmt", "json", NULL };
 static const SchemaField queue_item = ITEM(STR, .pattern = SCHEMA_QUEUE_NAME,
                                            .range = RANGE(1, 128));
 
+static const SchemaField database_item = ITEM(STR, .range = RANGE(1, 1024));
+
 static const SchemaField config_fields[] = {
     FIELD_STR(EngineConfig, listen, "address and port to serve on; port 0 takes a free one",
               .default_text = "127.0.0.1:7584", .holder = "ADDR:PORT"),
@@ -60,7 +62,12 @@ static const SchemaField config_fields[] = {
     FIELD_INT(EngineConfig, connections, "connections at once on each loop",
               .range = RANGE(1, 1000000), .default_text = "20000"),
     FIELD_BOOL(EngineConfig, allow_private,
-               "let webhooks reach private, loopback and link-local addresses"),
+               "let jobs reach private, loopback and link-local addresses"),
+    FIELD_STR(EngineConfig, rows_dir, "the folder below which jobs may write files of rows",
+              .holder = "DIR"),
+    FIELD_LIST(EngineConfig, rows_databases, &database_item,
+               "the URL of a database that jobs may write rows to", .range = RANGE(0, 64),
+               .flag = "rows-database"),
 };
 
 const Schema engine_config_schema = SCHEMA(EngineConfig, config_fields, "Settings of an engine.");

@@ -32,6 +32,8 @@ typedef struct EngineConfig {
     int64_t store_max_mib;
     int64_t connections;
     bool allow_private;
+    Str rows_dir;
+    SchemaList rows_databases; /* of Str */
 } EngineConfig;
 
 extern const Schema engine_config_schema;

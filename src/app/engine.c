@@ -12,6 +12,7 @@
  */
 #include "app/engine.h"
 
+#include "app/rows_rule.h"
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -23,6 +24,7 @@
 #include "queue/queue.h"
 #include "serve/events.h"
 #include "serve/serve.h"
+#include "worker/runner.h"
 #include "worker/worker.h"
 
 #include <sluice/rt.h>
@@ -58,6 +60,7 @@ typedef struct Part {
 
 struct Engine {
     const EngineConfig *config;
+    RunDoors doors;
     Queues *queues;
     Events *events;
     NetAddress address; /* what loop 0 listens on, the port filled in */
@@ -111,6 +114,7 @@ SUSPENDS static int part_serve(Part *part, sl_nursery *nursery)
                             .policy = config->allow_private ? HTTP_POLICY_ALLOW_ALL
                                                             : HTTP_POLICY_DENY_PRIVATE };
     ServeOpts serve = { .queues = engine->queues,
+                        .doors = &engine->doors,
                         .events = engine->events,
                         .handlers = handlers_table,
                         .n_handlers = handlers_count,
@@ -131,6 +135,7 @@ SUSPENDS static int part_work(Part *part, sl_nursery *nursery)
     const EngineConfig *config = part->engine->config;
     size_t share = ((size_t) config->workers + part->engine->n_parts - 1) / part->engine->n_parts;
     WorkerOpts opts = { .queues = part->engine->queues,
+                        .doors = &part->engine->doors,
                         .handlers = handlers_table,
                         .n_handlers = handlers_count,
                         .http = part->http,
@@ -418,7 +423,10 @@ static size_t count_loops(const EngineConfig *config)
 
 int engine_run(const EngineConfig *config)
 {
-    Engine engine = { .config = config };
+    Engine engine = { .config = config,
+                      .doors = { .ctx = (void *) config, /* only read */
+                                 .allow_out = rows_rule_allow,
+                                 .is_private_allowed = config->allow_private } };
 
     log_setup((LogLevel) config->log_level, (LogFormat) config->log_format, STDERR_FILENO);
     return sl_run(engine_main, &engine, .loops = count_loops(config), .name = "engine");

@@ -36,11 +36,17 @@ static const Schema common_flags = SCHEMA(CommonFlags, common_fields, "Flags of 
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-const Command *cli_find_command(Str name)
+const Command *cli_find_command(CommandContext *context, Str name)
 {
+    const CommandHost *host = context->host;
+
     for (size_t i = 0; i < commands_count; i++) {
         if (str_eq_c(name, commands_table[i]->name))
             return commands_table[i];
+    }
+    for (size_t i = 0; i < host->n_handlers; i++) {
+        if (host->handlers[i]->is_command && str_eq_c(name, host->handlers[i]->type))
+            return cli_handler_command(context->arena, host->handlers[i]);
     }
     return NULL;
 }
@@ -54,15 +60,20 @@ static int unknown(const char *what, Str word, Str best, const char *where)
                 (int) word.len, word.data, where);
 }
 
-static int find_command(Str name, const Command **ret_command)
+static int find_command(CommandContext *context, Str name, const Command **ret_command)
 {
+    const CommandHost *host = context->host;
     Suggest suggest = { .word = name };
 
-    *ret_command = cli_find_command(name);
+    *ret_command = cli_find_command(context, name);
     if (*ret_command)
         return 0;
     for (size_t i = 0; i < commands_count; i++)
         suggest_consider(&suggest, str_from_c(commands_table[i]->name));
+    for (size_t i = 0; i < host->n_handlers; i++) {
+        if (host->handlers[i]->is_command)
+            suggest_consider(&suggest, str_from_c(host->handlers[i]->type));
+    }
     return unknown("command", name, suggest.best, "sluice help");
 }
 
@@ -123,33 +134,6 @@ int cli_parse_flags(CommandContext *context, const Schema *flags, void *ret_flag
     return 0;
 }
 
-static bool is_json_text(const char *word)
-{
-    return word[0] == '{' || word[0] == '[' || word[0] == '"';
-}
-
-int cli_read_argument(CommandContext *context, const Handler *handler, const Schema *flags,
-                      void *ret_flags, const char *const *words, size_t n, Str *ret_json)
-{
-    const Schema *args = handler ? handler->args : NULL;
-    JsonDoc doc;
-    Str json = str_from(NULL, 0);
-    int r;
-
-    if (n > 0 && is_json_text(words[0])) {
-        json = str_from_c(words[0]);
-        words++;
-        n--;
-        args = NULL;
-    }
-    *ret_json = json;
-    r = cli_parse_flags(context, flags, ret_flags, args, ret_json, words, n);
-    if (r < 0 || !json.len)
-        return r;
-    r = json_parse(context->arena, json, &doc);
-    return wrap(r, "the argument is not JSON");
-}
-
 /* ---- running --------------------------------------------------------------------------------- */
 
 static void look_at_terminal(CommandContext *context)
@@ -190,6 +174,7 @@ static int run_verb(CommandContext *context, const Command *command, const Comma
     context->words = words;
     context->n_words = n;
     context->flags = bound;
+    context->verb = verb;
     if (asks_for_help(words, n)) {
         cli_help(context, command, verb);
         return 0;
@@ -214,7 +199,7 @@ static int dispatch(CommandContext *context, const char *const *words, size_t n)
         name = str_from_c("help");
     if (str_eq_c(name, "--version"))
         name = str_from_c("version");
-    r = find_command(name, &command);
+    r = find_command(context, name, &command);
     if (r < 0)
         return r;
     words += n ? 1 : 0;
@@ -251,7 +236,7 @@ int cli_main(int argc, char **argv, const CommandHost *host)
     if (fflush(stdout) != 0 && r == 0)
         r = fail_errno("write to stdout");
     if (r == 0)
-        return 0;
+        return context.exit_code;
     err_take(r, &err);
     if (err.text[0])
         (void) fprintf(stderr, "sluice: %s\n", err.text);

@@ -38,7 +38,12 @@ static const SchemaField echo_fields[] = {
 };
 static const Schema echo_args = SCHEMA(EchoArgs, echo_fields, "Arguments of echo.");
 static const Handler echo = { .type = "echo", .summary = "Says it again.", .args = &echo_args };
-static const Handler *const handlers[] = { &echo };
+static const Handler parrot = { .type = "parrot",
+                                .summary = "Says it as a command.",
+                                .args = &echo_args,
+                                .examples = "  $ sluice parrot hi\n",
+                                .is_command = true };
+static const Handler *const handlers[] = { &echo, &parrot };
 
 /* What the host was asked for. */
 static struct {
@@ -49,7 +54,11 @@ static struct {
     bool has_workers;
     int engines;
     int r;
+    const char *type;
     const char *result;
+    char rows_to[20];
+    bool shows_rows;
+    bool is_partial;
 } asked;
 
 static int run_engine(const void *flags, Str given, bool has_workers)
@@ -66,12 +75,16 @@ static int run_engine(const void *flags, Str given, bool has_workers)
     return asked.r < 0 ? fail(asked.r, "no engine today") : 0;
 }
 
-static int run_handler(const Handler *handler, Str args, Buf *result)
+static int run_handler(HandlerRun *run)
 {
-    EXPECT_C(handler->type, "echo");
-    (void) snprintf(asked.args, sizeof(asked.args), "%.*s", (int) args.len,
-                    args.data ? args.data : "");
-    buf_add_c(result, asked.result ? asked.result : "\"ok\"");
+    asked.type = run->handler->type;
+    (void) snprintf(asked.args, sizeof(asked.args), "%.*s", (int) run->args.len,
+                    run->args.data ? run->args.data : "");
+    (void) snprintf(asked.rows_to, sizeof(asked.rows_to), "%.*s", (int) run->rows_to.len,
+                    run->rows_to.data);
+    buf_add_c(run->result, asked.result ? asked.result : "\"ok\"");
+    run->has_rows = asked.shows_rows;
+    run->is_partial = asked.is_partial;
     return asked.r < 0 ? fail(asked.r, "the handler said no") : 0;
 }
 
@@ -82,7 +95,7 @@ static void list_features(void (*tell)(void *ctx, const char *name, bool is_in),
 }
 
 static const CommandHost host = { .handlers = handlers,
-                                  .n_handlers = 1,
+                                  .n_handlers = 2,
                                   .engine_flags = &engine_flags,
                                   .run_engine = run_engine,
                                   .run_handler = run_handler,
@@ -211,6 +224,81 @@ TEST(a_handler_gets_its_argument)
     EXPECT_EQ(RUN("run", "echo", "hi"), 70);
     EXPECT_C(err_text_said, "sluice: the handler said no\n");
     asked.r = 0;
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+
+    EXPECT(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+/* Would catch files that are not read as arguments, flags that do not win over them, and errors
+ * that do not say where. */
+TEST(an_argument_comes_from_a_file)
+{
+    write_file("say.yaml", "text: hello\ntimes: 3\n");
+    EXPECT_EQ(RUN("run", "echo", "say.yaml"), 0);
+    EXPECT_C(asked.args, "{\"text\":\"hello\",\"times\":3}");
+    EXPECT_EQ(RUN("run", "echo", "say.yaml", "--times", "5"), 0);
+    EXPECT_C(asked.args, "{\"text\":\"hello\",\"times\":5}");
+    write_file("say.json", "{\"text\": \"hello\"}");
+    EXPECT_EQ(RUN("run", "echo", "say.json"), 0);
+    EXPECT_C(asked.args, "{\"text\":\"hello\"}");
+
+    expect_mistake(RUN("run", "echo", "none.yaml"), 69, "none.yaml");
+    write_file("bad.yaml", "text: hello\ntims: 3\n");
+    expect_mistake(RUN("run", "echo", "bad.yaml"), 78,
+                   "bad.yaml:2: tims: unknown key; did you mean \"times\"?");
+    write_file("bad.yaml", "text: [\n");
+    expect_mistake(RUN("run", "echo", "bad.yaml"), 65, "bad.yaml:");
+    write_file("bad.yaml", "just a text\n");
+    expect_mistake(RUN("run", "echo", "bad.yaml"), 78, "must hold keys and values");
+}
+
+/* Would catch variables that are not expanded, expanded twice, or missing without a word. */
+TEST(a_file_is_expanded)
+{
+    EXPECT(setenv("SLUICE_TEST_WORD", "${HOME}", 1) == 0);
+    write_file("secret.txt", "s3cret\n");
+    write_file("say.yaml", "text: 'a ${SLUICE_TEST_WORD} $$ ${SLUICE_TEST_NONE:-b} c'\n");
+    EXPECT_EQ(RUN("run", "echo", "say.yaml"), 0);
+    EXPECT_C(asked.args, "{\"text\":\"a ${HOME} $ b c\"}");
+    write_file("say.yaml", "text: '${file:secret.txt}'\n");
+    EXPECT_EQ(RUN("run", "echo", "say.yaml"), 0);
+    EXPECT_C(asked.args, "{\"text\":\"s3cret\"}");
+    write_file("say.yaml", "times: 2\ntext: '${SLUICE_TEST_NONE}'\n");
+    expect_mistake(RUN("run", "echo", "say.yaml"), 78, "say.yaml:2: ${SLUICE_TEST_NONE} is not");
+    write_file("say.yaml", "text: '${SLUICE_TEST_WORD'\n");
+    expect_mistake(RUN("run", "echo", "say.yaml"), 78, "without }");
+}
+
+/* Would catch a handler that is no command, rows that go to the wrong kind of place, and exit codes
+ * that do not tell some from all. */
+TEST(a_handler_is_a_command)
+{
+    EXPECT_EQ(RUN("parrot", "hi", "--times", "2"), 0);
+    EXPECT_C(asked.type, "parrot");
+    EXPECT_C(asked.args, "{\"text\":\"hi\",\"times\":2}");
+    EXPECT_C(asked.rows_to, "csv:-");
+    EXPECT_C(out_text, "");
+    EXPECT_EQ(RUN("parrot", "hi", "--json"), 0);
+    EXPECT_C(asked.rows_to, "json:-");
+    EXPECT_C(out_text, "\"ok\"\n");
+    asked.shows_rows = true;
+    EXPECT_EQ(RUN("parrot", "hi", "--json"), 0);
+    EXPECT_C(out_text, "");
+    asked.is_partial = true;
+    EXPECT_EQ(RUN("parrot", "hi"), 2);
+    asked.shows_rows = asked.is_partial = false;
+    expect_mistake(RUN("parot"), 64, "did you mean \"parrot\"?");
+    EXPECT_EQ(RUN("parrot", "--help"), 0);
+    EXPECT(strstr(out_text, "--times") && strstr(out_text, "sluice parrot hi"));
+    EXPECT_EQ(RUN("help"), 0);
+    EXPECT(strstr(out_text, "Says it as a command.") != NULL);
+    EXPECT_EQ(RUN("help", "parrot", "--man"), 0);
+    EXPECT(strstr(out_text, "--times") != NULL);
+    expect_mistake(RUN("echo"), 64, "there is no command \"echo\"");
 }
 
 /* Would catch help that runs the command, or goes to the wrong place. */

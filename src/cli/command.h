@@ -17,7 +17,21 @@
 #include <sluice/schema.h>
 
 typedef struct CommandContext CommandContext;
+typedef struct CommandVerb CommandVerb;
 typedef struct Client Client;
+
+/* One run of a handler in the foreground. */
+typedef struct HandlerRun {
+    const Handler *handler;
+    Str args;        /* JSON text of its argument */
+    Str rows_to;     /* the text of a sink for the rows it shows */
+    size_t columns;  /* of the terminal; 0 when stdout is none */
+    bool has_colour; /* on stdout */
+
+    Buf *result;     /* gets the result's JSON text */
+    bool has_rows;   /* rows were shown */
+    bool is_partial; /* it is done, but some of the work failed */
+} HandlerRun;
 
 /* What the commands may ask of the program around them: app/ fills it in. Both start the runtime.
  */
@@ -26,10 +40,9 @@ typedef struct CommandHost {
     size_t n_handlers;
     const Schema *engine_flags;                                        /* of `up` and `serve` */
     int (*run_engine)(const void *flags, Str given, bool has_workers); /* until it has stopped */
-    const Schema *demo_flags;                                          /* of `demo` */
-    int (*run_demo)(const void *flags);                                /* until it has stopped */
-    /* Run HANDLER once with ARGS (JSON text of its argument); its result is appended to RESULT. */
-    int (*run_handler)(const Handler *handler, Str args, Buf *result);
+    const Schema *demo_flags;          /* of `demo` */
+    int (*run_demo)(const void *flags); /* until it has stopped */
+    int (*run_handler)(HandlerRun *run);                               /* once, in the foreground */
     void (*list_features)(void (*tell)(void *ctx, const char *name, bool is_in), void *ctx);
 } CommandHost;
 
@@ -46,24 +59,27 @@ struct CommandContext {
     const CommonFlags *common;
     Str given;                /* the flags of `flags` that were written, as a JSON object */
     const void *flags;        /* the struct of the verb's schema; NULL when it has none */
+    const CommandVerb *verb;  /* the verb itself */
     const char *const *words; /* what followed the verb, when it reads them itself */
     size_t n_words;
+    int exit_code;    /* of the process when the command returns 0 */
     bool is_terminal; /* stdout is one */
     bool has_colour;
     size_t columns; /* of the terminal */
 };
 
-typedef struct CommandVerb {
-    const char *name;     /* "list"; NULL for a command without verbs */
-    const char *usage;    /* what follows it: "[--state STATE]" */
-    const char *summary;  /* a sentence */
-    const char *details;  /* paragraphs for the man page and the help; NULL for none */
-    const char *examples; /* lines "$ …"; NULL for none */
-    const Schema *flags;  /* NULL: none of its own */
-    bool reads_words;     /* parses words and flags itself, from context->words */
-    bool is_client;       /* runs on a fiber, and talks to an engine */
+struct CommandVerb {
+    const char *name;       /* "list"; NULL for a command without verbs */
+    const char *usage;      /* what follows it: "[--state STATE]" */
+    const char *summary;    /* a sentence */
+    const char *details;    /* paragraphs for the man page and the help; NULL for none */
+    const char *examples;   /* lines "$ …"; NULL for none */
+    const Schema *flags;    /* NULL: none of its own */
+    bool reads_words;       /* parses words and flags itself, from context->words */
+    bool is_client;         /* runs on a fiber, and talks to an engine */
+    const Handler *handler; /* what it runs; NULL for most */
     int (*run)(CommandContext *context);
-} CommandVerb;
+};
 
 typedef struct Command {
     const char *name;
@@ -85,8 +101,15 @@ void cli_help(const CommandContext *context, const Command *command, const Comma
 /* Print the man page of COMMAND (NULL: the program's) in mdoc. */
 void cli_man(const CommandContext *context, const Command *command);
 
-/* The command called NAME, or NULL. */
-const Command *cli_find_command(Str name);
+/* The command called NAME, a handler's among them, or NULL. Borrowed from the context. */
+const Command *cli_find_command(CommandContext *context, Str name);
+
+/* The command that HANDLER is: `sluice crawl`. */
+const Command *cli_handler_command(Arena *arena, const Handler *handler);
+
+/* Run HANDLER in the foreground with the argument that WORDS give, and print what comes of it. */
+MUST int cli_run_handler(CommandContext *context, const Handler *handler, const char *const *words,
+                         size_t n);
 
 /* Parse the words of a verb that reads them itself: its flags, the common ones, and EXTRA (may be
  * NULL; its JSON is given back). Fills the structs. -ERR_USAGE with words. */
@@ -94,8 +117,12 @@ MUST int cli_parse_flags(CommandContext *context, const Schema *flags, void *ret
                          const Schema *extra, Str *ret_extra_json, const char *const *words,
                          size_t n);
 
-/* Read the argument of a handler, or of a job, from the words behind a type: JSON text if there is
- * some, flags otherwise. */
+/*
+ * Read the argument of a handler, or of a job, from the words behind a type: JSON text, or the name
+ * of a YAML or JSON file (*.yaml, *.yml, *.json) and flags over it, or flags alone. In a file's
+ * strings `${NAME}` is a variable of the environment, `${NAME:-text}` one with a default,
+ * `${file:PATH}` the contents of a file (secrets) and `$$` a dollar sign.
+ */
 MUST int cli_read_argument(CommandContext *context, const Handler *handler, const Schema *flags,
                            void *ret_flags, const char *const *words, size_t n, Str *ret_json);
 

@@ -37,13 +37,25 @@ static void usage_line(Buf *out, const Command *command, const CommandVerb *verb
     buf_add_char(out, '\n');
 }
 
-static void help_of_all(Buf *out)
+/* The handlers that are commands of their own. */
+static void list_handler_commands(const CommandContext *context, Buf *out)
+{
+    for (size_t i = 0; i < context->host->n_handlers; i++) {
+        const Handler *handler = context->host->handlers[i];
+
+        if (handler->is_command)
+            buf_printf(out, "  %-*s %s\n", HELP_NAME_WIDTH, handler->type, handler->summary);
+    }
+}
+
+static void help_of_all(const CommandContext *context, Buf *out)
 {
     buf_add_c(out, "Sluice runs work: at once, behind an HTTP call, or from a durable queue.\n\n"
                    "  sluice COMMAND [VERB] [FLAGS]\n\n");
     for (size_t i = 0; i < commands_count; i++)
         buf_printf(out, "  %-*s %s\n", HELP_NAME_WIDTH, commands_table[i]->name,
                    commands_table[i]->summary);
+    list_handler_commands(context, out);
     buf_add_c(out,
               "\nFlags of every command:\n"
               "  --json         print JSON\n"
@@ -67,6 +79,8 @@ static void help_of_handlers(const CommandContext *context, Buf *out)
 /* The handler that the command line names behind a verb which takes one, or NULL. */
 static const Handler *named_type(const CommandContext *context, const CommandVerb *verb)
 {
+    if (verb->handler)
+        return verb->handler;
     for (size_t i = 0; verb->reads_words && context->n_words && i < context->host->n_handlers;
          i++) {
         if (!strcmp(context->host->handlers[i]->type, context->words[0]))
@@ -75,15 +89,23 @@ static const Handler *named_type(const CommandContext *context, const CommandVer
     return NULL;
 }
 
+static void help_of_flags(const Handler *handler, const char *title, Buf *out)
+{
+    if (!handler->args)
+        return;
+    buf_printf(out, "\n%s:\n", title);
+    schema_flags_help(out, handler->args);
+}
+
 static void help_of_type(const Handler *handler, Buf *out)
 {
+    char title[80];
+
     buf_printf(out, "\n%s: %s\n", handler->type, handler->summary);
     if (handler->details)
         buf_printf(out, "%s\n", handler->details);
-    if (!handler->args)
-        return;
-    buf_printf(out, "\nFlags of %s:\n", handler->type);
-    schema_flags_help(out, handler->args);
+    (void) snprintf(title, sizeof(title), "Flags of %s", handler->type);
+    help_of_flags(handler, title, out);
 }
 
 static void help_of_verb(const CommandContext *context, const Command *command,
@@ -101,7 +123,9 @@ static void help_of_verb(const CommandContext *context, const Command *command,
         buf_add_c(out, "\nFlags:\n");
         schema_flags_help(out, flags);
     }
-    if (type)
+    if (verb->handler)
+        help_of_flags(verb->handler, "Flags", out);
+    else if (type)
         help_of_type(type, out);
     else if (verb->reads_words)
         help_of_handlers(context, out);
@@ -114,7 +138,7 @@ void cli_help(const CommandContext *context, const Command *command, const Comma
     AUTO(buf_deinit) Buf out = { 0 };
 
     if (!command) {
-        help_of_all(&out);
+        help_of_all(context, &out);
     } else if (verb || !command->verbs[0].name) {
         help_of_verb(context, command, verb ? verb : &command->verbs[0], &out);
     } else {
@@ -181,6 +205,8 @@ static void man_verb(const CommandContext *context, const Command *command, cons
         man_text(out, verb->details);
     if (flags)
         man_flags(out, flags);
+    if (verb->handler && verb->handler->args)
+        man_flags(out, verb->handler->args);
     if (verb->examples) {
         buf_add_c(out, ".Pp\nExamples:\n");
         man_literal(out, verb->examples);
@@ -214,6 +240,14 @@ void cli_man(const CommandContext *context, const Command *command)
         for (size_t i = 0; i < commands_count; i++) {
             buf_printf(&out, ".It Xr sluice-%s 1\n", commands_table[i]->name);
             man_text(&out, commands_table[i]->summary);
+        }
+        for (size_t i = 0; i < context->host->n_handlers; i++) {
+            const Handler *handler = context->host->handlers[i];
+
+            if (!handler->is_command)
+                continue;
+            buf_printf(&out, ".It Xr sluice-%s 1\n", handler->type);
+            man_text(&out, handler->summary);
         }
         buf_add_c(&out, ".El\n");
     }

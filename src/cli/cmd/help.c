@@ -23,7 +23,7 @@ static int run_help(CommandContext *context)
     const CommandVerb *verb = NULL;
 
     if (flags->command.len) {
-        command = cli_find_command(flags->command);
+        command = cli_find_command(context, flags->command);
         if (!command)
             return fail(-ERR_USAGE,
                         "there is no command \"%.*s\"; `sluice help` lists what there is",

@@ -5,8 +5,6 @@
 #include "cli/command.h"
 #include "codec/suggest.h"
 
-#include <stdio.h>
-
 static int find_handler(const CommandHost *host, Str type, const Handler **ret_handler)
 {
     Suggest suggest = { .word = type };
@@ -24,29 +22,9 @@ static int find_handler(const CommandHost *host, Str type, const Handler **ret_h
                 (int) type.len, type.data);
 }
 
-/* A string result is printed as it is, anything else as JSON. */
-static int print_result(CommandContext *context, Str result)
-{
-    JsonDoc doc;
-    Str text;
-    int r;
-
-    if (!result.len)
-        result = str_from_c("null");
-    r = json_parse(context->arena, result, &doc);
-    if (r < 0)
-        return wrap(r, "the handler's result is not JSON");
-    if (!context->common->json && json_get_str(doc.root, &text))
-        result = text;
-    (void) printf("%.*s\n", (int) result.len, result.data);
-    return 0;
-}
-
 static int run_run(CommandContext *context)
 {
-    AUTO(buf_deinit) Buf result = { 0 };
     const Handler *handler = NULL;
-    Str json;
     int r;
 
     if (!context->n_words || context->words[0][0] == '-')
@@ -54,20 +32,14 @@ static int run_run(CommandContext *context)
     r = find_handler(context->host, str_from_c(context->words[0]), &handler);
     if (r < 0)
         return r;
-    r = cli_read_argument(context, handler, NULL, NULL, context->words + 1, context->n_words - 1,
-                          &json);
-    if (r == 0)
-        r = context->host->run_handler(handler, json, &result);
-    if (r < 0)
-        return r;
-    return print_result(context, buf_str(&result));
+    return cli_run_handler(context, handler, context->words + 1, context->n_words - 1);
 }
 
 static const CommandVerb run_verbs[] = {
-    { .usage = "TYPE [JSON | FLAGS]",
+    { .usage = "TYPE [JSON | FILE.yaml] [FLAGS]",
       .summary = "Runs a handler in the foreground, without an engine, and prints its result.",
-      .details = "The argument is JSON, or flags made from the type's schema; `sluice run TYPE "
-                 "--help` lists them. ^C stops it.",
+      .details = "The argument is JSON, or a YAML file, or flags made from the type's schema; "
+                 "`sluice run TYPE --help` lists them. ^C stops it.",
       .examples = "  $ sluice run digest --data hello --rounds 1\n"
                   "  $ sluice run digest '{\"data\": \"hello\", \"rounds\": 1}'\n",
       .reads_words = true,

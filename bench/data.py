@@ -5,7 +5,6 @@ The site is nginx over files, or a small server with a latency of its own; the p
 """
 
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +12,7 @@ import threading
 import time
 
 from harness import (LOAD_CPU, PYTHON, RESULTS, ROOT, SERVER_CPU, SLUICE, FileServer, Measure, Server,
-                     Skip, pinned)
+                     Skip, pinned, wait_until)
 
 REFERENCE = os.path.join(ROOT, "..", "shared", "reference")
 PAGES = 2000
@@ -218,7 +217,20 @@ class SlowShop(Server):
     """The playground with 50 ms before each page, or its API answers after 100 ms."""
 
     def __init__(self, *flags):
-        super().__init__([SLUICE, "demo", "--listen", "127.0.0.1:0", "--port-only", *flags])
+        self.folder = tempfile.mkdtemp(prefix="sluice-bench-")
+        self.port_file = os.path.join(self.folder, "port")
+        super().__init__([SLUICE, "demo", "--listen", "127.0.0.1:0", "--port-file", self.port_file, *flags],
+                         port=0)
+
+    def __enter__(self):
+        super().__enter__()
+        wait_until(lambda: os.path.exists(self.port_file) and open(self.port_file).read().strip())
+        self.port = int(open(self.port_file).read())
+        return self
+
+    def __exit__(self, *rest):
+        super().__exit__(*rest)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def latency_measures():
@@ -303,8 +315,6 @@ def frontier_measures():
 def bomb_measures():
     def run():
         with SlowShop() as shop:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-            del before
             return in_folder(lambda folder: timed(
                 ["sh", "-c", f"{SLUICE} crawl http://127.0.0.1:{shop.port}/bad/bomb --select title=h1 "
                  f"--out {folder}/out.csv || true"]))[1]

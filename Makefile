@@ -342,7 +342,7 @@ man: build ## make the man pages from the commands' own tables
 
 PREFIX ?= /usr/local
 install: build lib man ## install binary, library, headers, man pages (PREFIX= DESTDIR=)
-	$(Q)tools/install --build $(BUILD) --lib $(OUT)/libsluice.a --libs '$(FEATURE_PACKAGES)' \
+	$(Q)tools/install --build $(BUILD) --lib $(OUT)/libsluice.a --libs '$(FEATURE_PACKAGES) $(FEATURE_PLAIN)' \
 	    --prefix '$(PREFIX)' --destdir '$(DESTDIR)'
 
 hooks: ## install the pre-push hook (lints and unit tests before each push)

@@ -69,7 +69,6 @@ typedef struct HttpCacheEntry {
     int64_t error_until_ms; /* when the server is away it may be used until then */
     Str etag;               /* with quotes and W/; empty: none, or malformed */
     Str last_modified;      /* empty: none, or no date */
-    Str vary;               /* the first Vary; use http_cache_vary for all of them */
 } HttpCacheEntry;
 
 /* Judge an answer. Malformed headers count in the direction of asking again. */

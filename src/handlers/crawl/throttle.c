@@ -8,10 +8,8 @@
 #include "handlers/crawl/throttle.h"
 
 #include "base/assert.h"
-#include "base/err.h"
 #include "base/limits.h"
 #include "base/macro.h"
-#include "codec/time_text.h"
 
 #define DELAY_MAX_NS       (LIMIT_THROTTLE_DELAY_MS * NS_PER_MS)
 #define DELAY_MIN_NS       NS_PER_MS /* of a delay that was pushed up from nothing */
@@ -98,28 +96,4 @@ void throttle_learn(Throttle *throttle, const ThrottleEvent *event, int64_t now_
         learn_push_back(throttle, event, now_ns);
     else if (event->status < 400)
         learn_good(throttle, event);
-}
-
-int64_t throttle_retry_after_ms(Str value, int64_t now_ms)
-{
-    Str text = str_trim(value);
-    uint64_t seconds;
-    int64_t when_ms;
-    int r;
-
-    if (!text.len)
-        return -1;
-    if (text.data[0] >= '0' && text.data[0] <= '9') {
-        r = str_to_u64(text, UINT64_MAX, &seconds);
-        if (r == 0)
-            return (int64_t) MIN(seconds, (uint64_t) (INT64_MAX / 2000)) * 1000;
-        err_take(r, NULL);
-        return -1;
-    }
-    r = time_parse_http(text, &when_ms);
-    if (r < 0) {
-        err_take(r, NULL);
-        return -1;
-    }
-    return MAX(when_ms - now_ms, (int64_t) 0);
 }

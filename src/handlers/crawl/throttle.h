@@ -43,7 +43,3 @@ void throttle_learn(Throttle *throttle, const ThrottleEvent *event, int64_t now_
 
 /* The delay between two requests, at least OWN_DELAY_NS. */
 int64_t throttle_delay_ns(const Throttle *throttle, int64_t own_delay_ns);
-
-/* The value of a Retry-After header as milliseconds from NOW_MS (wall clock): seconds or a date; a
- * date that has passed is 0; -1: it makes no sense. */
-int64_t throttle_retry_after_ms(Str value, int64_t now_ms);

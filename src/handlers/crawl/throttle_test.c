@@ -138,22 +138,6 @@ TEST(missing_answers_pause_from_the_third_on)
     EXPECT_EQ(throttle.n_failed_row, 0);
 }
 
-TEST(retry_after_is_seconds_or_a_date)
-{
-    int64_t now = 1700000000000; /* Tue, 14 Nov 2023 22:13:20 GMT */
-
-    EXPECT_EQ(throttle_retry_after_ms(STR_C("120"), now), 120000);
-    EXPECT_EQ(throttle_retry_after_ms(STR_C(" 0 "), now), 0);
-    EXPECT_EQ(throttle_retry_after_ms(STR_C("Tue, 14 Nov 2023 22:13:25 GMT"), now), 5000);
-    EXPECT_EQ(throttle_retry_after_ms(STR_C("Tue, 14 Nov 2023 22:00:00 GMT"), now), 0);
-    EXPECT_EQ(throttle_retry_after_ms(STR_C(""), now), -1);
-    EXPECT_EQ(throttle_retry_after_ms(STR_C("soon"), now), -1);
-    EXPECT_EQ(throttle_retry_after_ms(STR_C("-5"), now), -1);
-    EXPECT_EQ(throttle_retry_after_ms(STR_C("1.5"), now), -1);
-    EXPECT(throttle_retry_after_ms(STR_C("18446744073709551615"), now) > 0);
-    EXPECT_EQ(throttle_retry_after_ms(STR_C("99999999999999999999"), now), -1);
-}
-
 /* Whatever comes in whatever order: the delay is never below the host's own nor above the cap, and
  * no pause is longer than the longest there is. */
 TEST(no_row_of_answers_leaves_the_bounds)

@@ -142,6 +142,7 @@ struct SchemaField {
 
     bool is_required;
     const char *default_text; /* as on the command line: "250ms", "true", "sha256"; NULL: none */
+    int64_t absent; /* INT, DURATION without a default: what stands for "not given"; -1, say */
 
     /* INT: the value. STR, URL: characters. DURATION: ms. LIST, MAP: entries. JSON: bytes. */
     SchemaRange range;

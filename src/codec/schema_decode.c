@@ -374,8 +374,11 @@ static void set_default(SchemaDecoder *decoder, const SchemaField *field, void *
         set_defaults(decoder, field->schema, slot);
         return;
     }
-    if (!field->default_text)
+    if (!field->default_text) {
+        if (field->kind == SCHEMA_INT || field->kind == SCHEMA_DURATION)
+            *(int64_t *) slot = field->absent;
         return;
+    }
     switch (field->kind) {
     case SCHEMA_STR:
     case SCHEMA_URL: *(Str *) slot = text; return;

@@ -1,0 +1,100 @@
+/*
+ * One crawl from the inside: what its fibers share. All of them live on one loop.
+ *
+ *   run.c       opens everything, starts the fibers, ends the crawl
+ *   seeds.c     the pages to begin with: arguments, lists, sitemaps
+ *   pages.c     a page: asked for, judged, read, written; N fibers do this
+ *   reading.c   where pages are read: on the loop or on the pool
+ *   follow.c    links, redirects, refreshes: from what a page says to the frontier
+ */
+#pragma once
+
+#include "base/map.h"
+#include "handlers/crawl/reader.h"
+#include "handlers/crawl/report.h"
+#include "handlers/crawl/run.h"
+#include "handlers/crawl/scheduler.h"
+#include "handlers/crawl/scope.h"
+#include "handlers/crawl/writer.h"
+#include "net/http_client.h"
+
+typedef struct Reading Reading;
+
+typedef struct Crawl {
+    Task *task;
+    const CrawlArgs *args;
+    CrawlPlan *plan;
+    Scope *scope;
+    ReadRules rules;
+    WebUrlKeyOpts key_opts;
+
+    HttpClient *client;
+    HttpCookies *cookies; /* NULL: none are kept */
+    HttpHeader *headers;  /* to everybody; then two free places for validators */
+    size_t n_headers;
+    HttpHeader *secrets; /* to the origins of the first pages only */
+    size_t n_secrets;
+    char *proxy; /* NULL: none */
+    HttpPolicy policy;
+
+    Scheduler *scheduler;
+    Frontier *frontier;
+    Writer *writer;
+    Reading *reading;
+    CrawlReport *report;
+    uint64_t before[CRAWL_OUTCOME_COUNT]; /* of earlier processes of this run */
+    Map redirects;                        /* URL -> where it redirected to, to find circles */
+    Arena redirect_arena;
+    Buf key;         /* scratch of follow.c */
+    Arena scratch;   /* the same */
+    sl_sem requests; /* places for requests under way */
+    size_t n_busy;   /* fibers between scheduler_next and the end of their page */
+    bool is_stopping;
+} Crawl;
+
+/* ---- pages.c --------------------------------------------------------------------------------- */
+
+/* Take pages until there are none. A fiber; ARG is the Crawl. */
+MUST SUSPENDS int crawl_pages(void *arg);
+
+/* ---- reading.c ------------------------------------------------------------------------------- */
+
+/* Get ready; with more than one processor a fiber of NURSERY hands batches of pages to the pool. */
+MUST SUSPENDS int reading_start(Reading **ret_reading, const ReadRules *rules, sl_nursery *nursery);
+void reading_free(Reading *reading); /* after its fiber has ended */
+
+/* No more pages come: its fiber ends. */
+void reading_stop(Reading *reading);
+
+/* Read PAGE, on the loop or on the pool. 0 or -ECANCELED. */
+MUST SUSPENDS int reading_read(Reading *reading, Arena *arena, PageRead *page);
+
+/* Whether pages may be read while others are fetched, so that more fibers than requests help. */
+bool reading_has_pool(const Reading *reading);
+
+/* Add up what the readers counted: COUNTS has an entry for each field of the plan. */
+void reading_sum(const Reading *reading, HtmlFieldCounts *counts, CrawlReport *report);
+
+/* ---- follow.c -------------------------------------------------------------------------------- */
+
+/* What a page was found as: kept in Page.referrer for the documents that only lead to pages. */
+#define REFERRER_SITEMAP "sluice:sitemap"
+#define REFERRER_ROBOTS  "sluice:robots"
+
+/* Queue a page to begin with, or a sitemap (REFERRER_SITEMAP). 0 or an error of the URL. */
+MUST SUSPENDS int follow_seed(Crawl *crawl, Str url, const char *referrer);
+
+/* Queue the links of a page that was read. */
+MUST SUSPENDS int follow_links(Crawl *crawl, const Page *page, const PageRead *read);
+
+/* Queue where a redirect leads. *RET_OUTCOME: REDIRECTED, or what is wrong with it. */
+MUST int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutcome *ret_outcome);
+
+/* Queue the pages that a sitemap names, or the sitemaps that a robots.txt names. */
+MUST SUSPENDS int follow_sitemap(Crawl *crawl, const Page *page, Str body);
+MUST SUSPENDS int follow_robots(Crawl *crawl, Str body);
+
+/* ---- seeds.c --------------------------------------------------------------------------------- */
+
+/* Queue everything that the arguments begin with. */
+MUST SUSPENDS int crawl_seed(Crawl *crawl);

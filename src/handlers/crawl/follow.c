@@ -1,0 +1,226 @@
+/*
+ * From what a page says to the frontier: links, redirects, refreshes, sitemaps.
+ *
+ * Each link is judged by the scope and then queued, or counted as left out, once for each URL. The
+ * same URL in another spelling is the same page: what counts is its key (web_url_key).
+ */
+#include "handlers/crawl/crawl_int.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/macro.h"
+#include "codec/robots.h"
+#include "codec/sitemap.h"
+
+#define SITEMAP_PIECE_BYTES (16 << 10)
+#define SEED_PRIORITY       1
+#define SITEMAP_PRIORITY    2
+#define REDIRECTS_KEPT      100000
+
+/* Queue LINK to URL, or count it as already known. */
+static int add(Crawl *crawl, const WebUrl *url, FrontierLink *link)
+{
+    int r;
+
+    web_url_key(url, &crawl->key_opts, &crawl->key);
+    if (crawl->key.is_failed) {
+        buf_reset(&crawl->key);
+        report_count(crawl->report, CRAWL_BAD_URL);
+        return 0;
+    }
+    link->url = web_url_without_fragment(url);
+    link->key = buf_str(&crawl->key);
+    r = frontier_add(crawl->frontier, link);
+    if (r == FRONTIER_SEEN)
+        report_count(crawl->report, CRAWL_SEEN);
+    return r;
+}
+
+/* Count a link that is not followed, once for each URL. */
+static void leave_out(Crawl *crawl, const WebUrl *url, CrawlOutcome why)
+{
+    web_url_key(url, &crawl->key_opts, &crawl->key);
+    if (frontier_skip(crawl->frontier, buf_str(&crawl->key), why) == 0)
+        report_count(crawl->report, why);
+}
+
+/* ---- seeds ----------------------------------------------------------------------------------- */
+
+int follow_seed(Crawl *crawl, Str text, const char *referrer)
+{
+    FrontierLink link = { .priority = referrer ? SITEMAP_PRIORITY : SEED_PRIORITY,
+                          .referrer = str_from_c(referrer) };
+    WebUrl url;
+    int r;
+
+    arena_reset(&crawl->scratch);
+    r = web_url_parse(&crawl->scratch, text, &url);
+    if (r < 0)
+        return r;
+    scope_add_start(crawl->scope, &url);
+    crawl->report->seeds++;
+    r = add(crawl, &url, &link);
+    return r < 0 ? r : frontier_wait_room(crawl->frontier);
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+static int follow_one(Crawl *crawl, const Page *page, const WebUrl *url, bool is_nofollow)
+{
+    FrontierLink link = { .depth = page->depth + 1, .referrer = page->url };
+    CrawlOutcome verdict = scope_judge_link(crawl->scope, url, link.depth);
+    int r;
+
+    if (verdict == CRAWL_DONE && is_nofollow)
+        verdict = CRAWL_NOFOLLOW;
+    if (verdict != CRAWL_DONE) {
+        leave_out(crawl, url, verdict);
+        return 0;
+    }
+    r = add(crawl, url, &link);
+    return r < 0 ? r : 0;
+}
+
+int follow_links(Crawl *crawl, const Page *page, const PageRead *read)
+{
+    CrawlReport *report = crawl->report;
+    int r = 0;
+
+    report->links += read->n_links + read->n_bad_links + read->n_other_links;
+    report->outcomes[CRAWL_BAD_URL] += read->n_bad_links;
+    report->outcomes[CRAWL_OTHER_SCHEME] += read->n_other_links;
+    for (size_t i = 0; r == 0 && i < read->n_links; i++) {
+        r = follow_one(crawl, page, &read->links[i].url,
+                       read->is_nofollow || read->links[i].is_nofollow);
+        if (r == 0 && i % LIMIT_FRONTIER_ADD_URLS == LIMIT_FRONTIER_ADD_URLS - 1)
+            r = frontier_wait_room(crawl->frontier);
+    }
+    if (r == 0 && read->refresh.href.len)
+        r = follow_one(crawl, page, &read->refresh, read->is_nofollow);
+    return r;
+}
+
+/* ---- redirects ------------------------------------------------------------------------------- */
+
+/* Keep that FROM leads to TO, so that a circle can be told from a page that is known. */
+static void keep_redirect(Crawl *crawl, Str from, Str to)
+{
+    if (crawl->redirects.len < REDIRECTS_KEPT)
+        (void) map_put(&crawl->redirects, from, arena_copy_c(&crawl->redirect_arena, to));
+}
+
+/* Whether redirects lead from URL back to itself. */
+static bool is_circle(const Crawl *crawl, Str url)
+{
+    Str at = url;
+
+    for (int i = 0; i <= LIMIT_CRAWL_REDIRECTS; i++) {
+        const char *to = map_find(&crawl->redirects, at);
+
+        if (!to)
+            return false;
+        at = str_from_c(to);
+        if (str_eq(at, url))
+            return true;
+    }
+    return false;
+}
+
+int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutcome *ret_outcome)
+{
+    FrontierLink link = { .depth = page->depth,
+                          .priority = SEED_PRIORITY,
+                          .hops = (uint16_t) (page->hops + 1),
+                          .requested = page->requested.len ? page->requested : page->url,
+                          .referrer = page->referrer };
+    CrawlOutcome verdict;
+    WebUrl url;
+    int r;
+
+    *ret_outcome = CRAWL_BAD_REDIRECT;
+    arena_reset(&crawl->scratch);
+    if (!location.len || web_url_resolve(&crawl->scratch, NULL, location, &url) != 0)
+        return 0;
+    keep_redirect(crawl, page->url, web_url_without_fragment(&url));
+    *ret_outcome = CRAWL_REDIRECT_LOOP;
+    if (is_circle(crawl, page->url))
+        return 0;
+    *ret_outcome = CRAWL_TOO_MANY_REDIRECTS;
+    if (link.hops > LIMIT_CRAWL_REDIRECTS)
+        return 0;
+    *ret_outcome = CRAWL_REDIRECTED;
+    verdict = scope_judge_redirect(crawl->scope, &url, page->depth);
+    if (verdict != CRAWL_DONE) {
+        leave_out(crawl, &url, verdict);
+        return 0;
+    }
+    if (page->depth == 0)
+        scope_add_start(crawl->scope, &url);
+    r = add(crawl, &url, &link);
+    return r < 0 ? r : 0;
+}
+
+/* ---- sitemaps -------------------------------------------------------------------------------- */
+
+typedef struct SitemapReader {
+    Crawl *crawl;
+    const Page *page;
+} SitemapReader;
+
+static int on_entry(void *ctx, const SitemapEntry *entry)
+{
+    SitemapReader *reader = ctx;
+    Crawl *crawl = reader->crawl;
+    bool is_index = entry->kind == SITEMAP_INDEX;
+    FrontierLink link = { .depth = 0,
+                          .priority = is_index ? SITEMAP_PRIORITY : 0,
+                          .referrer = str_from_c(is_index ? REFERRER_SITEMAP : NULL) };
+    CrawlOutcome verdict;
+    WebUrl url;
+    int r;
+
+    arena_reset(&crawl->scratch);
+    r = web_url_resolve(&crawl->scratch, NULL, entry->url, &url);
+    if (r != 0) {
+        report_count(crawl->report, CRAWL_BAD_URL);
+        return r < 0 ? r : 0;
+    }
+    verdict = is_index ? CRAWL_DONE : scope_judge_link(crawl->scope, &url, 0);
+    if (verdict == CRAWL_OTHER_HOST && !crawl_args_follows(crawl->args))
+        verdict = CRAWL_DONE;
+    if (verdict != CRAWL_DONE) {
+        leave_out(crawl, &url, verdict);
+        return 0;
+    }
+    crawl->report->seeds++;
+    r = add(crawl, &url, &link);
+    return r < 0 ? r : 0;
+}
+
+int follow_sitemap(Crawl *crawl, const Page *page, Str body)
+{
+    SitemapReader reader = { crawl, page };
+    AUTO(sitemap_free) Sitemap *sitemap = sitemap_new(on_entry, &reader);
+    int r = 0;
+
+    for (size_t at = 0; r == 0 && at < body.len; at += SITEMAP_PIECE_BYTES) {
+        r = sitemap_feed(sitemap, str_sub(body, at, SITEMAP_PIECE_BYTES));
+        if (r == 0)
+            r = frontier_wait_room(crawl->frontier);
+    }
+    if (r == 0)
+        r = sitemap_finish(sitemap);
+    return r < 0 ? r : 0; /* full or cut: what was complete counts */
+}
+
+int follow_robots(Crawl *crawl, Str body)
+{
+    AUTO(robots_free) Robots *robots = NULL;
+    int r = robots_parse(body, crawl_args_robots_token(crawl->args), &robots);
+
+    for (size_t i = 0; r == 0 && i < robots_n_sitemaps(robots); i++) {
+        if (follow_seed(crawl, robots_sitemap(robots, i), REFERRER_SITEMAP) < 0)
+            report_count(crawl->report, CRAWL_BAD_URL);
+    }
+    return r;
+}

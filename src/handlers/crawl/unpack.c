@@ -1,0 +1,67 @@
+/*
+ * Unpacking by zlib, in pieces, so that a bomb is noticed at the limit and not behind it.
+ */
+#include "handlers/crawl/unpack.h"
+
+#include "base/err.h"
+
+#if SL_HAVE_ZLIB
+#include <zlib.h>
+#endif
+
+static bool is_gzip(Str body)
+{
+    return body.len > 2 && body.data[0] == '\x1f' && body.data[1] == '\x8b';
+}
+
+#if SL_HAVE_ZLIB
+
+#define GZIP_WINDOW (15 + 16) /* zlib's word for "with a gzip head" */
+#define PIECE_BYTES (64 << 10)
+
+static int inflate_all(z_stream *stream, Buf *out)
+{
+    int z = Z_OK;
+
+    while (z == Z_OK) {
+        char *at = buf_reserve(out, PIECE_BYTES);
+
+        if (!at)
+            return buf_check(out);
+        stream->next_out = (Bytef *) at;
+        stream->avail_out = PIECE_BYTES;
+        z = inflate(stream, Z_NO_FLUSH);
+        out->len += PIECE_BYTES - stream->avail_out;
+    }
+    return z == Z_STREAM_END ? 0 : fail(-ERR_INVALID, "the gzip file is broken");
+}
+
+int unpack_gzip(Str body, size_t bytes_max, Buf *out, Str *ret_body)
+{
+    z_stream stream = { .next_in = (Bytef *) body.data, .avail_in = (uInt) body.len };
+    int r;
+
+    *ret_body = body;
+    if (!is_gzip(body))
+        return 0;
+    buf_init(out, bytes_max);
+    if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
+        return fail(-ENOMEM, "zlib has no memory");
+    r = inflate_all(&stream, out);
+    (void) inflateEnd(&stream); /* nothing to learn from it */
+    *ret_body = buf_str(out);
+    return r;
+}
+
+#else
+
+int unpack_gzip(Str body, size_t bytes_max, Buf *out, Str *ret_body)
+{
+    (void) bytes_max, (void) out;
+    *ret_body = body;
+    return is_gzip(body)
+               ? fail(-ERR_UNSUPPORTED, "this build has no zlib: gzip files cannot be read")
+               : 0;
+}
+
+#endif

@@ -169,7 +169,8 @@ static void add_real(Buf *out, double value)
         out->len -= 2;
 }
 
-void row_time_format(Buf *out, int64_t time_ns)
+/* With at least DIGITS digits of a second, 0 or 3. */
+static void add_time(Buf *out, int64_t time_ns, int digits)
 {
     int64_t seconds = time_ns / NS_PER_S, rest = time_ns % NS_PER_S, days, year;
     unsigned month, day, of_day;
@@ -189,9 +190,19 @@ void row_time_format(Buf *out, int64_t time_ns)
         buf_printf(out, ".%09lld", (long long) rest);
     else if (rest % 1000000 != 0)
         buf_printf(out, ".%06lld", (long long) rest / 1000);
-    else if (rest != 0)
+    else if (rest != 0 || digits > 0)
         buf_printf(out, ".%03lld", (long long) rest / 1000000);
     buf_add_char(out, 'Z');
+}
+
+void row_time_format(Buf *out, int64_t time_ns)
+{
+    add_time(out, time_ns, 0);
+}
+
+void row_time_format_ms(Buf *out, int64_t time_ns)
+{
+    add_time(out, time_ns, 3);
 }
 
 void row_value_format(Buf *out, const RowValue *value)

@@ -45,5 +45,8 @@ void row_format_json(Buf *out, const RowBatch *batch, size_t index);
 /* "2026-11-21T03:15:00Z", with as many of three, six or nine digits of a second as it needs. */
 void row_time_format(Buf *out, int64_t time_ns);
 
+/* The same with three digits at least: times as text sort as they follow each other. */
+void row_time_format_ms(Buf *out, int64_t time_ns);
+
 /* TEXT, with U+FFFD for each byte that is not UTF-8. */
 void row_add_utf8(Buf *out, Str text);

@@ -232,7 +232,7 @@ static int answer_empty(DemoCall *call)
 
 static int answer_many_headers(DemoCall *call)
 {
-    char name[16];
+    char name[32];
 
     for (int i = 0; i < HEADERS; i++) {
         (void) snprintf(name, sizeof(name), "X-Header-%d", i);
@@ -339,7 +339,7 @@ static const DemoPage length_pages[] = {
       .answer = answer_cut,
       .text = "HTTP/1.1 200 OK\r\nContent-Type: text/ht",
       .summary = "closes in the middle of the head",
-      .outcome = "an error" },
+      .outcome = "an error; no row" },
     { .path = "/bad/close",
       .text = "",
       .answer = answer_cut,

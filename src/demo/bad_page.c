@@ -57,10 +57,19 @@ static int answer_body(DemoCall *call)
 
 static int answer_robots_tag(DemoCall *call)
 {
+    bool is_for_all = !strchr(call->page->text, ':');
+
     http_response_header(call->response, "X-Robots-Tag", str_from_c(call->page->text));
     return answer_with_head(call, "",
-                            "<p class=\"price\" data-price=\"9.99\">$9.99</p>\n"
-                            "<p><a href=\"/bad/unwanted/2\">further</a></p>\n");
+                            is_for_all ? "<p class=\"price\" data-price=\"9.99\">$9.99</p>\n"
+                                         "<p><a href=\"/bad/unwanted/2\">further</a></p>\n"
+                                       : "<p class=\"price\" data-price=\"9.99\">$9.99</p>\n"
+                                         "<p><a href=\"/bad/leaf/agent\">further</a></p>\n");
+}
+
+static int answer_refresh(DemoCall *call)
+{
+    return answer_with_head(call, call->page->text, "");
 }
 
 static int answer_refresh_header(DemoCall *call)
@@ -220,7 +229,6 @@ static const DemoPage robots_pages[] = {
       .summary = "rel=nofollow on two of three links",
       .outcome = "only /bad/leaf/followed is followed" },
     { .path = "/bad/unwanted/*",
-      .example = "0",
       .answer = answer_unwanted,
       .summary = "a page that no link may lead to",
       .outcome = "never asked for: `unwanted` in /stats.json stays 0" },
@@ -228,7 +236,7 @@ static const DemoPage robots_pages[] = {
 
 static const DemoPage html_pages[] = {
     { .path = "/bad/meta-refresh",
-      .answer = answer_head,
+      .answer = answer_refresh,
       .text = "<meta http-equiv=\"refresh\" content=\"0; url=/bad/leaf/refresh\">\n",
       .summary = "meta refresh after 0 s",
       .outcome = "/bad/leaf/refresh, if refreshes count" },

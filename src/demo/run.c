@@ -10,6 +10,7 @@
 
 #include <sluice/rt.h>
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -77,16 +77,21 @@ static int answer_filters(DemoCall *call)
 
 /* ---- the index ------------------------------------------------------------------------------- */
 
+/* A prefix without an example gets no link: nobody may be led there. */
 static void add_row(Buf *out, const DemoPage *page)
 {
     size_t len = strlen(page->path);
+    bool is_prefix = page->path[len - 1] == '*', is_linked = !is_prefix || page->example;
 
-    ADD(out, "<tr><td><a href=\"");
-    buf_add(out, page->path, page->path[len - 1] == '*' ? len - 1 : len);
-    demo_add_html(out, str_from_c(page->example));
-    ADD(out, "\">");
+    ADD(out, "<tr><td>");
+    if (is_linked) {
+        ADD(out, "<a href=\"");
+        buf_add(out, page->path, is_prefix ? len - 1 : len);
+        demo_add_html(out, str_from_c(page->example));
+        ADD(out, "\">");
+    }
     buf_add_c(out, page->path);
-    ADD(out, "</a></td><td>");
+    buf_add_c(out, is_linked ? "</a></td><td>" : "</td><td>");
     demo_add_html(out, str_from_c(page->summary));
     ADD(out, "</td><td>");
     demo_add_html(out, str_from_c(page->outcome));

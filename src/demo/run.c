@@ -89,6 +89,8 @@ SUSPENDS static int serve(DemoRun *run, Listener *listener)
         greet(listener);
         r = sl_signal_wait(1ULL << SIGINT | 1ULL << SIGTERM | 1ULL << SIGHUP, &which);
     }
+    if (r == 0)
+        (void) fprintf(stderr, "sluice: the playground stops\n");
     demo_stop(run->demo);
     return r;
 }

@@ -10,8 +10,9 @@
  *              └ memory, attributes of a tag that has not ended
  *
  * What would cost quadratic time or memory elsewhere is bounded by these: the stack of open
- * elements is searched for most tags; attributes of one tag are compared with each other; the list
- * of formatting elements is opened anew in each paragraph.
+ * elements is searched for most tags; attributes of one tag are compared with each other; names that
+ * are not HTML's go into a hash table that does not grow; the list of formatting elements is opened
+ * anew in each paragraph.
  *
  * An element that is deeper than LIMIT_HTML_DEPTH is closed as soon as it is opened, so that what
  * is inside it becomes its siblings. If it had brought the tree builder into another state (a
@@ -27,6 +28,7 @@
 #include "codec/html_int.h"
 
 #include <lexbor/html/serialize.h>
+#include <lexbor/html/tree/active_formatting.h>
 #include <lexbor/html/tree/insertion_mode.h>
 #include <lexbor/html/tree/open_elements.h>
 
@@ -72,10 +74,13 @@ static void cut_attributes(lxb_html_token_t *token)
 /* Close what is nested too deep. */
 static void cut_depth(lxb_html_tree_t *tree)
 {
-    lxb_dom_node_t *node = lxb_html_tree_open_elements_pop(tree);
+    while (lexbor_array_length(tree->open_elements) > LIMIT_HTML_DEPTH) {
+        lxb_dom_node_t *node = lxb_html_tree_open_elements_pop(tree);
 
-    if (html_is_tag(node, LXB_TAG_TEMPLATE))
-        (void) lexbor_array_obj_pop(tree->template_insertion_modes);
+        if (html_is_tag(node, LXB_TAG_TEMPLATE))
+            (void) lexbor_array_obj_pop(tree->template_insertion_modes);
+        lxb_html_tree_active_formatting_remove_by_node(tree, node);
+    }
     if (tree->mode != lxb_html_tree_insertion_mode_in_body)
         lxb_html_tree_reset_insertion_mode_appropriately(tree);
 }
@@ -85,7 +90,8 @@ static lxb_html_token_t *on_token(lxb_html_tokenizer_t *tokenizer, lxb_html_toke
 {
     HtmlParser *parser = ctx;
     lxb_html_tree_t *tree = tree_of(parser);
-    const lexbor_mraw_t *nodes = parser->document->dom_document.mraw;
+    const lxb_dom_document_t *document = &parser->document->dom_document;
+    const lexbor_mraw_t *nodes = document->mraw;
 
     cut_attributes(token);
     token = parser->on_tree(tokenizer, token, parser->tree_ctx);
@@ -98,7 +104,9 @@ static lxb_html_token_t *on_token(lxb_html_tokenizer_t *tokenizer, lxb_html_toke
     if (UNLIKELY(lexbor_array_length(tree->active_formatting) > LIMIT_HTML_FORMATTING))
         lexbor_array_delete(tree->active_formatting, 0, 1);
     if (UNLIKELY(nodes->ref_count > LIMIT_HTML_NODES ||
-                 nodes->mem->chunk_length > parser->max_chunks)) {
+                 nodes->mem->chunk_length > parser->max_chunks ||
+                 document->attrs->entries->allocated > LIMIT_HTML_NAMES ||
+                 document->tags->entries->allocated > LIMIT_HTML_NAMES)) {
         parser->is_cut = true;
         tokenizer->status = LXB_STATUS_STOP;
         return NULL;

@@ -1,0 +1,161 @@
+/*
+ * jq: what it gives, what it refuses, and that no program gets away with more than its bounds.
+ */
+#include "codec/jq.h"
+
+#include "base/err.h"
+#include "base/test.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void expect_values(const char *program, const char *json, const char *want)
+{
+    AUTO(jq_free) Jq *jq = NULL;
+    AUTO(buf_deinit) Buf out = { 0 };
+
+    EXPECT_OK(jq_new(str_from_c(program), &jq));
+    if (!jq)
+        return;
+    EXPECT_OK(jq_run(jq, str_from_c(json), NULL, &out));
+    EXPECT_STR(buf_str(&out), str_from_c(want));
+    if (test_has_failed())
+        fprintf(stderr, "    %s\n", program);
+}
+
+static void expect_error(const char *program, const char *json, const char *words)
+{
+    AUTO(jq_free) Jq *jq = NULL;
+    AUTO(buf_deinit) Buf out = { 0 };
+
+    EXPECT_OK(jq_new(str_from_c(program), &jq));
+    if (!jq)
+        return;
+    EXPECT_ERR(jq_run(jq, str_from_c(json), NULL, &out), -ERR_INVALID, words);
+    if (test_has_failed())
+        fprintf(stderr, "    %s\n", program);
+}
+
+TEST(gives_values)
+{
+    expect_values(".a", "{\"a\":[1,\"x\\u0000y\"]}", "[1,\"x\\u0000y\"]");
+    expect_values(".[] | .x", "[{\"x\":1},{\"x\":null},{}]", "1,null,null");
+    expect_values("empty", "1", "");
+    expect_values("def f: . + 1; f # a comment", "1", "2");
+    expect_values("to_entries | map(.key)", "{\"b\":1,\"a\":2}", "[\"b\",\"a\"]");
+    expect_values(". as [$a, $b] | $a * $b", "[2, 3]", "6");
+    expect_values(".s * 2", "{\"s\":\"ab\"}", "\"abab\"");
+    expect_values("[65, 66] | implode", "null", "\"AB\"");
+    expect_values("index(\"b\"), indices(\"b\"), rindex(\"b\")", "\"abcb\"", "1,[1,3],3");
+    expect_values(".a = 1 | .b |= 5 | .c += 2 | setpath([\"d\"]; 3)", "{}",
+                  "{\"a\":1,\"b\":5,\"c\":2,\"d\":3}");
+    expect_values("test(\"^a\"), sub(\"a\"; \"b\")", "\"abc\"", "true,\"bbc\"");
+}
+
+/* Would catch state of one run that leaks into the next. */
+TEST(runs_again)
+{
+    AUTO(jq_free) Jq *jq = NULL;
+    AUTO(buf_deinit) Buf out = { 0 };
+
+    REQUIRE(jq_new(STR_C(".a.b"), &jq) == 0);
+    for (int i = 0; i < 3; i++) {
+        EXPECT_ERR(jq_run(jq, STR_C("{\"a\":1}"), NULL, &out), -ERR_INVALID, "Cannot index number");
+        buf_reset(&out);
+        EXPECT_OK(jq_run(jq, STR_C("{\"a\":{\"b\":2}}"), NULL, &out));
+        EXPECT_STR(buf_str(&out), STR_C("2"));
+        buf_reset(&out);
+    }
+}
+
+TEST(programs_that_do_not_compile)
+{
+    AUTO(jq_free) Jq *jq = NULL;
+
+    EXPECT_ERR(jq_new(STR_C("foo"), &jq), -ERR_INVALID, "jq: foo/0 is not defined");
+    EXPECT_ERR(jq_new(STR_C("("), &jq), -ERR_INVALID, "jq: syntax error");
+    EXPECT_ERR(jq_new(STR_C(""), &jq), -ERR_INVALID, "jq: ");
+    EXPECT_ERR(jq_new(STR_C("include \"a\"; 1"), &jq), -ERR_INVALID, "jq: ");
+    EXPECT_ERR(jq_new(STR_C("import \"a\" as a; 1"), &jq), -ERR_INVALID, "jq: ");
+    EXPECT_ERR(jq_new(str_from("a\0b", 3), &jq), -ERR_INVALID, "zero");
+    EXPECT(jq == NULL);
+}
+
+/* Would catch a program that reads the environment or ends the process. */
+TEST(nothing_is_reached)
+{
+    setenv("JQ_TEST_SECRET", "hush", 1);
+    expect_values("$ENV", "1", "{}");
+    expect_values("[$ENV.JQ_TEST_SECRET]", "1", "[null]");
+    expect_values("debug, stderr", "1", "1,1");
+    expect_error("env", "1", "env is not available here");
+    expect_error("input", "1", "input is not available here");
+    expect_error("[inputs]", "1", "inputs is not available here");
+    expect_error("halt", "1", "halt is not available here");
+    expect_error("halt_error", "1", "halt_error is not available here");
+    expect_error("halt_error(1)", "1", "halt_error is not available here");
+    expect_error("\"a\" | modulemeta", "1", "modulemeta is not available here");
+    expect_error("get_search_list", "1", "not available here");
+    expect_error("input_filename", "1", "not available here");
+}
+
+/* Would catch what makes libjq 1.6 eat the machine or stand still. */
+TEST(what_hurts_is_refused)
+{
+    expect_error("\"x\" * 1000000000", "1", "may not be repeated beyond");
+    expect_error("1000000000 * \"x\"", "1", "may not be repeated beyond");
+    expect_error(". as $s | $s * 2e9", "\"ab\"", "may not be repeated beyond");
+    expect_error(".[1000000000] = 1", "null", "an index may not be beyond");
+    expect_error(".a[1000000000] |= 1", "null", "an index may not be beyond");
+    expect_error("setpath([1000000000]; 1)", "null", "an index may not be beyond");
+    expect_error(".[1000000000] += 1", "null", "an index may not be beyond");
+    expect_error("[-1] | implode", "null", "implode needs");
+    expect_error("[1114112] | implode", "null", "implode needs");
+    expect_values("indices(\"\"), index(\"\"), rindex(\"\")", "\"abc\"", "null,null,null");
+}
+
+TEST(output_is_bounded)
+{
+    AUTO(jq_free) Jq *jq = NULL;
+    AUTO(buf_deinit) Buf out = { 0 };
+
+    REQUIRE(jq_new(STR_C("range(1000000000)"), &jq) == 0);
+    EXPECT_ERR(jq_run(jq, STR_C("1"), &(JqRunOpts){ .values_max = 100 }, &out), -ERR_TOO_LARGE,
+               "more than 100 values");
+    buf_reset(&out);
+    EXPECT_ERR(jq_run(jq, STR_C("1"), &(JqRunOpts){ .bytes_max = 1000 }, &out), -ERR_TOO_LARGE,
+               "more than 1000 bytes");
+    buf_reset(&out);
+    EXPECT_ERR(jq_run(jq, STR_C("1"), &(JqRunOpts){ .values_max = 100 }, &out), -ERR_TOO_LARGE,
+               "more than 100 values");
+}
+
+static void *stop_later(void *arg)
+{
+    (void) usleep(20000);
+    jq_stop(arg);
+    return NULL;
+}
+
+/* Would catch a loop that nobody can end. */
+TEST(loops_are_stopped)
+{
+    static const char *const programs[] = { "def f: f; f", "last(range(1e15))",
+                                            "[limit(1e15; repeat(1))] | length",
+                                            "until(false; .)" };
+
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        AUTO(jq_free) Jq *jq = NULL;
+        AUTO(buf_deinit) Buf out = { 0 };
+        pthread_t thread;
+
+        REQUIRE(jq_new(str_from_c(programs[i]), &jq) == 0);
+        REQUIRE(pthread_create(&thread, NULL, stop_later, jq) == 0);
+        EXPECT_ERR(jq_run(jq, STR_C("1"), NULL, &out), -ETIMEDOUT, "took too long");
+        (void) pthread_join(thread, NULL);
+        EXPECT_ERR(jq_run(jq, STR_C("1"), NULL, &out), -ETIMEDOUT, "took too long");
+    }
+}
+
+TEST_MAIN()

@@ -1,0 +1,238 @@
+/*
+ * fetch: several JSON APIs asked at once, the fields that matter taken out, one table.
+ *
+ * The run: a plan is made of the arguments, each source gets a fiber, and each fiber hands its rows
+ * to one outlet when its turn has come. A source that fails is a row that says why. The summary
+ * tells what it took and what one after the other would have taken.
+ *
+ * How it ends: all sources answered: done. Some: done, and the task is marked as partial. None, or
+ * some where `strict` says that this is not enough: an error, and what `out` names stays as it was.
+ */
+#include "base/macro.h"
+#include "handlers/fetch/fetch_int.h"
+#include "handlers/fetch/result_int.h"
+
+#include <stdio.h>
+
+typedef struct Tally {
+    size_t ok;
+    size_t failed;
+    uint64_t rows;
+    uint64_t cached;
+    int64_t busy_ns;
+} Tally;
+
+static Tally tally_of(const FetchRun *run)
+{
+    Tally tally = { 0 };
+
+    for (size_t i = 0; i < run->n_sources; i++) {
+        const FetchSource *source = &run->sources[i];
+
+        tally.ok += source->failure == FETCH_FAILURE_NONE;
+        tally.failed += source->failure != FETCH_FAILURE_NONE;
+        tally.rows += source->n_rows;
+        tally.cached += source->n_cached;
+        tally.busy_ns += source->busy_ns;
+    }
+    return tally;
+}
+
+/* ---- the result ------------------------------------------------------------------------------ */
+
+static Str summary_of(const FetchRun *run, const Tally *tally, int64_t took_ns)
+{
+    Str text = arena_printf(run->arena, "%zu of %zu sources in %.3f s", tally->ok, run->n_sources,
+                            (double) took_ns / (double) NS_PER_S);
+
+    if (run->n_sources > 1)
+        text = arena_printf(run->arena, "%.*s; one after the other %.3f s", (int) text.len,
+                            text.data, (double) tally->busy_ns / (double) NS_PER_S);
+    if (tally->cached > 0)
+        text = arena_printf(run->arena, "%.*s; %llu from the cache", (int) text.len, text.data,
+                            (unsigned long long) tally->cached);
+    return text;
+}
+
+static SchemaList list_errors(const FetchRun *run, size_t n)
+{
+    FetchErrorResult *items = arena_zalloc(run->arena, (n + 1) * sizeof(FetchErrorResult));
+    size_t len = 0;
+
+    for (size_t i = 0; i < run->n_sources; i++) {
+        const FetchSource *source = &run->sources[i];
+
+        if (source->failure == FETCH_FAILURE_NONE)
+            continue;
+        items[len++] = (FetchErrorResult){ .source = source->name,
+                                           .kind = str_from_c(fetch_failure_word(source->failure)),
+                                           .message = source->failure_text,
+                                           .status = source->status,
+                                           .attempts = source->attempts };
+    }
+    return (SchemaList){ items, len };
+}
+
+static SchemaList list_warnings(const FetchRun *run)
+{
+    FetchWarningResult *items = arena_zalloc(run->arena,
+                                             (run->n_sources + 1) * sizeof(FetchWarningResult));
+    size_t len = 0;
+
+    for (size_t i = 0; i < run->n_sources; i++) {
+        const FetchSource *source = &run->sources[i];
+
+        if (source->notes.len > 0)
+            items[len++] = (FetchWarningResult){
+                .source = source->name,
+                .message = fetch_scrub(run->arena, source, buf_str(&source->notes)),
+            };
+    }
+    return (SchemaList){ items, len };
+}
+
+static void log_warnings(const FetchRun *run, const FetchResult *result)
+{
+    const FetchWarningResult *items = result->warnings.items;
+
+    for (size_t i = 0; i < result->warnings.len; i++)
+        task_log(run->task, arena_printf(run->arena, "warning: %.*s: %.*s",
+                                         (int) items[i].source.len, items[i].source.data,
+                                         (int) items[i].message.len, items[i].message.data));
+}
+
+static FetchResult make_result(const FetchRun *run, const Tally *tally)
+{
+    int64_t took_ns = sl_clock_ns() - run->started_ns;
+    FetchResult result = {
+        .sources = (int64_t) run->n_sources,
+        .ok = (int64_t) tally->ok,
+        .failed = (int64_t) tally->failed,
+        .row_count = (int64_t) tally->rows,
+        .errors = list_errors(run, tally->failed),
+        .warnings = list_warnings(run),
+        .cached = (int64_t) tally->cached,
+        .elapsed_ms = took_ns / NS_PER_MS,
+        .sequential_ms = tally->busy_ns / NS_PER_MS,
+        .summary = summary_of(run, tally, took_ns),
+    };
+
+    if (run->outlet)
+        result.rows.raw = outlet_result_rows(run->outlet);
+    return result;
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+/* Ask all sources. 0 when each of them has had its say. */
+SUSPENDS static int ask_all(FetchRun *run)
+{
+    AUTO(sl_nursery_close) sl_nursery *nursery = sl_nursery_open(.name = "fetch");
+
+    run->slots.count = run->args->sequential ? 1 : (size_t) run->args->concurrency;
+    sl_event_set(&run->sources[0].turn);
+    for (size_t i = 0; i < run->n_sources; i++)
+        (void) sl_spawn(nursery, fetch_source_run, &run->sources[i], .name = "source");
+    return sl_nursery_join(nursery); /* also tells of a spawn that failed */
+}
+
+/* The error of a run in which too many sources failed. */
+static int fail_run(const FetchRun *run, const Tally *tally)
+{
+    const FetchSource *first = run->sources;
+
+    while (first->failure == FETCH_FAILURE_NONE)
+        first++;
+    (void) task_mark_final(run->task, "fetch_failed"); /* each source has had its retries */
+    return fail(-ERR_JOB_FAILED, "%zu of %zu sources failed: %.*s: %s: %.*s", tally->failed,
+                run->n_sources, (int) first->name.len, first->name.data,
+                fetch_failure_word(first->failure), (int) first->failure_text.len,
+                first->failure_text.data);
+}
+
+/* Rows for a person are shown however it ends; what `out` names is only replaced by what counts. */
+SUSPENDS static int commit(FetchRun *run, bool is_good)
+{
+    if (!run->outlet || (!is_good && run->args->out.len > 0))
+        return 0;
+    return outlet_commit(run->outlet);
+}
+
+SUSPENDS static int run_once(FetchRun *run, JsonWriter *result)
+{
+    Tally tally;
+    FetchResult values;
+    bool is_good;
+    int r;
+
+    r = ask_all(run);
+    if (r < 0)
+        return r;
+    tally = tally_of(run);
+    is_good = tally.failed == 0 || (tally.ok > 0 && !run->args->strict);
+    r = commit(run, is_good);
+    if (r < 0)
+        return r;
+    values = make_result(run, &tally);
+    log_warnings(run, &values);
+    task_progress(run->task, 1, values.summary);
+    task_log(run->task, values.summary);
+    run->task->is_partial = tally.failed > 0;
+    if (!is_good)
+        return fail_run(run, &tally);
+    schema_encode(result, fetch_result.schema, &values);
+    return 0;
+}
+
+static void run_deinit(FetchRun *run)
+{
+    for (size_t i = 0; run->sources && i < run->n_sources; i++)
+        fetch_source_deinit(&run->sources[i]);
+}
+
+SUSPENDS static int fetch_run(Task *task, const void *args, JsonWriter *result)
+{
+    FetchRun *run = arena_new(task->arena, FetchRun);
+    int r;
+
+    *run = (FetchRun){
+        .task = task,
+        .args = args,
+        .arena = task->arena,
+        .http = task_http(task),
+        .policy = task->is_private_allowed ? HTTP_POLICY_ALLOW_ALL : HTTP_POLICY_DENY_PRIVATE,
+        .started_ns = sl_clock_ns(),
+        .deadline_ns = INT64_MAX,
+    };
+    if (!run->http)
+        return fail(-ERR_UNSUPPORTED, "there is no HTTP client here");
+    if (run->args->deadline_ms > 0)
+        run->deadline_ns = sl_now_ns() + run->args->deadline_ms * NS_PER_MS;
+    r = fetch_plan(run);
+    if (r == 0)
+        r = run_once(run, result);
+    outlet_close(run->outlet);
+    run_deinit(run);
+    return r;
+}
+
+extern const Handler handler_fetch;
+const Handler handler_fetch = {
+    .type = "fetch",
+    .summary = "Asks several JSON APIs at once and shows the fields that matter as one table.",
+    .details =
+        "Sources, their fields and everything else stand in a YAML file, or in flags for one "
+        "source. Fields are paths (current.temperature) or expressions of jq. A source that fails "
+        "is a row that says why; the exit code is 0 when all answered, 2 when some did, 1 when "
+        "none did or with --strict. Private addresses are refused when it runs in an engine, "
+        "unless the configuration allows them.",
+    .args = &fetch_args,
+    .result = &fetch_result,
+    .cost = HANDLER_WAITS,
+    .is_command = true,
+    .examples =
+        "  $ sluice fetch weather.yaml\n"
+        "  $ sluice fetch https://api.github.com/repos/jqlang/jq --field stars=stargazers_count\n"
+        "  $ sluice fetch weather.yaml --watch 30s\n",
+    .run = fetch_run,
+};

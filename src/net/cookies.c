@@ -74,12 +74,14 @@ void cookies_lend(HttpCookies *jar, CURL *easy)
 {
     jar->n_lent++;
     (void) curl_easy_setopt(easy, CURLOPT_SHARE, jar->share); /* cannot fail for these two */
+    (void) curl_easy_setopt(easy, CURLOPT_COOKIEFILE, "");    /* no file: switches the engine on */
 }
 
 void cookies_return(HttpCookies *jar, CURL *easy)
 {
     ASSERT(jar->n_lent > 0);
     jar->n_lent--;
+    (void) curl_easy_setopt(easy, CURLOPT_COOKIEFILE, NULL); /* first: else it empties the jar */
     (void) curl_easy_setopt(easy, CURLOPT_SHARE, NULL);
 }
 
@@ -312,4 +314,9 @@ void http_cookies_clear(HttpCookies *jar)
     empty(jar);
     jar->n_cookies = 0;
     jar->n_since = 0;
+}
+
+bool http_cookies_know_suffixes(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_PSL;
 }

@@ -14,6 +14,7 @@
 #include "base/own.h"
 #include "base/text.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct HttpCookies HttpCookies;
@@ -45,3 +46,6 @@ void http_cookies_save(HttpCookies *jar, Buf *out);
 
 size_t http_cookies_count(HttpCookies *jar);
 void http_cookies_clear(HttpCookies *jar);
+
+/* Whether libcurl knows public suffixes ("co.uk"): without, a site may set a cookie for one. */
+bool http_cookies_know_suffixes(void);

@@ -109,6 +109,8 @@ static void slot_begin(ClientSlot *slot, const HttpCall *call, HttpAnswer *answe
     slot->turn_ns = sl_now_ns();
     if (answer->body.max_bytes == 0 && answer->body.cap == 0)
         buf_init(&answer->body, slot->body_bytes_max);
+    else if (call->body_bytes_max)
+        answer->body.max_bytes = call->body_bytes_max; /* not that of the call before */
 }
 
 /* ---- the call -------------------------------------------------------------------------------- */

@@ -60,9 +60,11 @@ static void count_encodings(ClientSlot *slot, Str list)
 {
     Str item;
 
-    while (http_list_next(&list, &item))
+    while (http_list_next(&list, &item)) {
+        slot->head.is_chunked |= str_eq_nocase(item, str_from_c("chunked"));
         slot->head.n_encodings += item.len > 0 && !str_eq_nocase(item, str_from_c("chunked")) &&
                                   !str_eq_nocase(item, str_from_c("identity"));
+    }
     if (slot->head.n_encodings > LIMIT_HTTP_CLIENT_ENCODINGS)
         stop_call(slot, fail(-ERR_HTTP, "the answer is encoded more than %d times over",
                              LIMIT_HTTP_CLIENT_ENCODINGS));
@@ -87,6 +89,29 @@ static void keep_location(ClientSlot *slot, Str value)
     slot->head.has_location = !slot->location.is_failed;
 }
 
+/* What is no number is libcurl's to complain of. */
+static uint64_t read_length(Str value)
+{
+    uint64_t length = 0;
+
+    for (size_t i = 0; i < value.len && value.data[i] >= '0' && value.data[i] <= '9'; i++)
+        length = length > UINT64_MAX / 16 ? length : length * 10 + (uint64_t) (value.data[i] - '0');
+    return length;
+}
+
+/* The head is there: refuse a body that says itself that it is too large. */
+static void end_head(ClientSlot *slot)
+{
+    const ClientHead *head = &slot->head;
+    uint64_t max = MIN((uint64_t) slot->body_bytes_max, slot->wire_bytes_max);
+
+    slot->head.is_complete = true;
+    if (head->length > max && !head->is_chunked && !slot->is_head && head->status >= 200 &&
+        head->status != 204 && head->status != 304 && !client_answer_is_hop(slot))
+        stop_call(slot, fail(-ERR_TOO_LARGE, "the answer is larger than %llu bytes",
+                             (unsigned long long) max));
+}
+
 /* What the client itself wants to know of a header line. */
 static void read_header(ClientSlot *slot, Str line)
 {
@@ -97,6 +122,8 @@ static void read_header(ClientSlot *slot, Str line)
     case 'c':
         if (str_eq_nocase(name, str_from_c("content-type")))
             keep_content_type(slot->answer, value);
+        else if (str_eq_nocase(name, str_from_c("content-length")))
+            slot->head.length = read_length(value);
         else if (!slot->call->is_raw && str_eq_nocase(name, str_from_c("content-encoding")))
             count_encodings(slot, value);
         break;
@@ -130,7 +157,7 @@ static size_t on_header(char *data, size_t one, size_t len, void *ctx)
         (head->status == 0 || (head->is_complete && head->status < 200)))
         begin_head(slot, line);
     else if (str_trim(line).len == 0)
-        head->is_complete = true;
+        end_head(slot);
     else if (!head->is_complete)
         read_header(slot, line);
     if (head->bytes > 0 && slot->call->keep_headers && str_trim(line).len > 0)
@@ -147,7 +174,7 @@ static uint64_t count_wire_bytes(const ClientSlot *slot)
     curl_off_t bytes = 0;
 
     (void) curl_easy_getinfo(slot->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
-    return (uint64_t) bytes + CURL_MAX_WRITE_SIZE;
+    return (uint64_t) bytes + CLIENT_RECEIVE_BYTES;
 }
 
 /* Whether LEN more bytes keep to the call's limits. */
@@ -171,14 +198,12 @@ static int check_bytes(ClientSlot *slot, size_t len)
 static int deliver(ClientSlot *slot, Str piece)
 {
     Buf *body = &slot->answer->body;
-    curl_off_t wanted = 0;
+    uint64_t length = slot->head.length;
 
     if (slot->call->on_body)
         return slot->call->on_body(slot->call->ctx, piece);
-    if (body->len == 0 && body->cap < piece.len * 2 &&
-        curl_easy_getinfo(slot->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &wanted) == CURLE_OK &&
-        wanted > (curl_off_t) piece.len && wanted <= RESERVE_BYTES_MAX)
-        (void) buf_reserve(body, (size_t) wanted);
+    if (body->len == 0 && length > piece.len && length <= RESERVE_BYTES_MAX)
+        (void) buf_reserve(body, (size_t) length);
     buf_add_str(body, piece);
     if (body->is_failed && !body->is_oom)
         return fail(-ERR_TOO_LARGE, "the answer is larger than %zu bytes", body->max_bytes);
@@ -379,7 +404,6 @@ static int code_of_result(CURLcode result)
     case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_SSL_CLIENTCERT: return -ERR_TLS;
     case CURLE_OPERATION_TIMEDOUT: return -ETIMEDOUT;
-    case CURLE_FILESIZE_EXCEEDED: return -ERR_TOO_LARGE;
     case CURLE_OUT_OF_MEMORY: return -ENOMEM;
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL: return -ERR_INVALID;
@@ -410,16 +434,14 @@ int client_answer_fail(ClientSlot *slot)
     const char *words = slot->words[0] ? slot->words : curl_easy_strerror(slot->result);
     int code = code_of_result(slot->result);
 
+    if (code == -ERR_INVALID && answer->phase >= HTTP_PHASE_ANSWER)
+        code = -ERR_HTTP; /* not of our URL: what came is something else than HTTP */
     if (slot->is_denied && !slot->is_opened)
         return fail(-ERR_FORBIDDEN, "the address %s is not allowed", slot->denied);
     if (slot->stop_error < 0)
         return err_put(&slot->err);
     if (slot->result == CURLE_OPERATION_TIMEDOUT)
         return fail_timeout(slot);
-    if (slot->result == CURLE_FILESIZE_EXCEEDED)
-        return fail(
-            -ERR_TOO_LARGE, "the answer is larger than %llu bytes",
-            (unsigned long long) MIN((uint64_t) slot->body_bytes_max, slot->wire_bytes_max));
     if (answer->is_cut_short && code == -ERR_NETWORK)
         return fail(code, "the answer was cut short after %llu bytes: %s",
                     (unsigned long long) answer->bytes_down, words);

@@ -21,6 +21,9 @@
 
 #include <curl/curl.h>
 
+/* libcurl's buffer, which each running call has: a usual page at once. */
+#define CLIENT_RECEIVE_BYTES (33 << 10)
+
 typedef struct ClientSocket {
     HttpClient *client;
     ListLink link;        /* in client->ready or client->unwatched */
@@ -42,7 +45,9 @@ typedef struct ClientHead {
     bool is_complete;     /* the empty line has come; later lines are trailers */
     bool has_location;    /* slot->location */
     unsigned n_encodings; /* of the content, one around the other */
-    uint64_t bytes;       /* of this answer's lines */
+    bool is_chunked;
+    uint64_t length; /* what Content-Length says; 0 when it is not there */
+    uint64_t bytes;  /* of this answer's lines */
 } ClientHead;
 
 /* A prepared easy handle and the call it makes. Pooled. */
@@ -64,6 +69,7 @@ typedef struct ClientSlot {
     Buf origin;       /* of the first URL; empty until a redirect asks for it */
     int hops;         /* redirects followed */
     bool is_stranger; /* this hop goes to another origin than the first */
+    bool is_head;     /* HEAD: a length is told, and nothing comes */
     bool is_get;      /* a redirect has made it a GET without body */
 
     /* This hop's request. */
@@ -78,7 +84,7 @@ typedef struct ClientSlot {
     bool is_proxied;           /* the peer is a proxy that is trusted to obey the policy */
 
     /* What the handle still has from its last call, and a call without must take back. */
-    bool has_headers, has_method, has_body, has_proxy, has_encoding, has_resolve, has_cookies;
+    bool has_method, has_body, has_proxy, has_encoding, has_resolve, has_cookies;
 
     /* This hop's answer. */
     ClientHead head;

@@ -19,8 +19,6 @@
 
 #include <errno.h>
 
-#define RECEIVE_BYTES (33 << 10) /* of libcurl, for each running call: a usual page at once */
-
 /* ---- header lines ---------------------------------------------------------------------------- */
 
 static bool is_one_of(Str name, const char *const *names, size_t n)
@@ -163,7 +161,7 @@ static void set_body(ClientSlot *slot)
     (void) curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, body.len > 0 ? body.data : "");
 }
 
-static int set_method(ClientSlot *slot, bool *ret_is_head)
+static int set_method(ClientSlot *slot)
 {
     const HttpCall *call = slot->call;
     CURL *easy = slot->easy;
@@ -176,19 +174,19 @@ static int set_method(ClientSlot *slot, bool *ret_is_head)
         method = str_from_c(has_body ? "POST" : "GET");
     if (method.len >= sizeof(name) || !http_is_token(method))
         return fail(-ERR_INVALID, "the method is not valid");
-    *ret_is_head = str_eq_c(method, "HEAD");
-    if (slot->is_get && !*ret_is_head)
+    slot->is_head = str_eq_c(method, "HEAD");
+    if (slot->is_get && !slot->is_head)
         method = str_from_c("GET");
     memcpy(name, method.data, method.len);
     name[method.len] = 0;
     has_body = has_body || str_eq_c(method, "POST");
     if (has_body) {
         set_body(slot);
-    } else if (*ret_is_head) {
+    } else if (slot->is_head) {
         slot->has_method = true;
         (void) curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     }
-    if (!str_eq_c(method, "GET") && !*ret_is_head && !str_eq_c(method, "POST")) {
+    if (!str_eq_c(method, "GET") && !slot->is_head && !str_eq_c(method, "POST")) {
         slot->has_method = true;
         (void) curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, name); /* copied */
     }
@@ -247,8 +245,6 @@ static int set_times(ClientSlot *slot)
 int client_request_set(ClientSlot *slot)
 {
     const HttpCall *call = slot->call;
-    uint64_t bytes_max = MIN((uint64_t) slot->body_bytes_max, slot->wire_bytes_max);
-    bool is_head = false;
     int r;
 
     if (curl_easy_setopt(slot->easy, CURLOPT_URL, slot->url.data) != CURLE_OK)
@@ -257,14 +253,11 @@ int client_request_set(ClientSlot *slot)
     if (r == 0)
         r = set_times(slot);
     if (r == 0)
-        r = set_method(slot, &is_head);
+        r = set_method(slot);
     if (r < 0)
         return r;
     set_encoding(slot);
     (void) curl_easy_setopt(slot->easy, CURLOPT_HTTP_VERSION, version_of(call->version));
-    /* The length that HEAD tells is not one that comes. */
-    (void) curl_easy_setopt(slot->easy, CURLOPT_MAXFILESIZE_LARGE,
-                            is_head ? (curl_off_t) 0 : (curl_off_t) bytes_max);
     if (call->cookies && !slot->has_cookies) {
         cookies_lend(call->cookies, slot->easy);
         slot->has_cookies = true;
@@ -314,7 +307,7 @@ void client_request_init(ClientSlot *slot)
     (void) curl_easy_setopt(easy, CURLOPT_NOPROXY, ""); /* NULL would ask the environment */
     (void) curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     (void) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
-    (void) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) RECEIVE_BYTES);
+    (void) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) CLIENT_RECEIVE_BYTES);
     (void) curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     if (opts->ca_file) {
         (void) curl_easy_setopt(easy, CURLOPT_CAINFO, opts->ca_file);

@@ -5,6 +5,7 @@
  *   /api/headlines/cursor?cursor=…&limit=20   next_cursor in the body, null at the end
  *   /api/headlines/page?page=2                page and total_pages in the body
  *   /api/headlines/offset?offset=40&limit=20  offset, limit and total in the body
+ *   /news/137                                 where their url leads
  */
 #include "demo/api_int.h"
 
@@ -12,27 +13,35 @@
 
 #include <stdio.h>
 
-#define HEADLINES 137
-#define PER_PAGE  20
-#define NEWEST_MS INT64_C(1795269600000) /* 2026-11-21T14:00:00Z */
+#define HEADLINES   137
+#define PER_PAGE    20
+#define TITLE_BYTES 160
+#define NEWEST_MS   INT64_C(1795269600000) /* 2026-11-21T14:00:00Z */
 
 static const char *const who[] = { "City council",  "Researchers", "Railway",   "A quiet village",
                                    "The orchestra", "Fishermen",   "Engineers", "The museum" };
-static const char *const did[] = { "opens",    "rediscovers", "postpones", "celebrates",
-                                   "rebuilds", "doubts",      "sells",     "maps" };
+static const char *const did[] = { "opened",  "rediscovered", "postponed", "celebrated",
+                                   "rebuilt", "doubted",      "sold",      "mapped" };
 static const char *const what[] = { "an old bridge",       "its own archive",
                                     "the night train",     "a \u201cforgotten\u201d comet",
                                     "the town hall clock", "a record harvest",
                                     "the \"last\" ferry",  "a new library" };
 static const char *const sections[] = { "local", "science", "travel", "culture", "economy" };
 
-static void write_item(JsonWriter *json, const DemoCall *call, uint64_t index)
+static uint64_t make_title(const DemoCall *call, uint64_t index, char out[static TITLE_BYTES])
 {
     uint64_t mix = shop_mix(call->demo->shop.seed ^ 0x6e657773, index);
-    char title[160];
 
-    (void) snprintf(title, sizeof(title), "%s %s %s", who[mix % ARRAY_LEN(who)],
+    (void) snprintf(out, TITLE_BYTES, "%s %s %s", who[mix % ARRAY_LEN(who)],
                     did[(mix >> 8) % ARRAY_LEN(did)], what[(mix >> 16) % ARRAY_LEN(what)]);
+    return mix;
+}
+
+static void write_item(JsonWriter *json, const DemoCall *call, uint64_t index)
+{
+    char title[TITLE_BYTES];
+    uint64_t mix = make_title(call, index, title);
+
     json_write_object(json);
     json_write_member_u64(json, "id", HEADLINES - index);
     json_write_member_c(json, "title", title);
@@ -175,6 +184,22 @@ SUSPENDS static int answer_by_offset(DemoCall *call)
     return api_end(call);
 }
 
+/* ---- the news themselves --------------------------------------------------------------------- */
+
+static int answer_news(DemoCall *call)
+{
+    char title[TITLE_BYTES];
+    uint64_t id = 0;
+
+    if (str_to_u64(call->rest, HEADLINES, &id) < 0 || id == 0)
+        return demo_plain(call, 404, "There is no such news.");
+    (void) make_title(call, HEADLINES - id, title);
+    demo_html_begin(call, title);
+    ADD(call->out, "<p>That is all there is to say.</p>\n");
+    demo_html_end(call);
+    return 0;
+}
+
 static const DemoPage pages[] = {
     { .path = "/api/headlines",
       .example = "?page=2",
@@ -195,6 +220,11 @@ static const DemoPage pages[] = {
       .kind = DEMO_API,
       .answer = answer_by_offset,
       .summary = "the same; offset, limit and total in the body" },
+    { .path = "/news/*",
+      .example = "137",
+      .kind = DEMO_PAGE,
+      .answer = answer_news,
+      .summary = "a page that a headline leads to" },
 };
 
 const DemoPages demo_headlines_pages = DEMO_PAGES("Headlines", pages);

@@ -212,7 +212,7 @@ SUSPENDS static int take_turn(HttpClient *client, const HttpCall *call, HttpAnsw
         r = fail(-ERR_UNAVAILABLE, "the http client is stopping");
     } else if ((slot = slot_take(client))) {
         slot_begin(slot, call, answer);
-        client->counts.calls++;
+        slot->serial = ++client->counts.calls;
         client->counts.active++;
         r = perform_all(slot);
         client->counts.active--;

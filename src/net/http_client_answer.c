@@ -269,13 +269,52 @@ void client_answer_begin(ClientSlot *slot)
     slot->n_set_cookies = 0;
     slot->is_started = false;
     slot->result = CURLE_OK;
-    slot->is_denied = slot->is_opened = slot->is_enough = false;
+    slot->is_denied = slot->is_opened = slot->is_connected = slot->is_enough = false;
     slot->stop_error = 0;
     slot->words[0] = 0;
     sl_event_clear(&slot->done);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
+
+/* Which of our codes a failure of libcurl is. */
+static int code_of_result(CURLcode result)
+{
+    switch ((int) result) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY: return -ERR_DNS;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_INTERFACE_FAILED:
+    case CURLE_NO_CONNECTION_AVAILABLE:
+    case CURLE_PROXY: return -ERR_NETWORK;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_USE_SSL_FAILED:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_SHUTDOWN_FAILED:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT: return -ERR_TLS;
+    case CURLE_OPERATION_TIMEDOUT: return -ETIMEDOUT;
+    case CURLE_OUT_OF_MEMORY: return -ENOMEM;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL: return -ERR_INVALID;
+    default: return -ERR_HTTP;
+    }
+}
 
 static int64_t time_of(const ClientSlot *slot, CURLINFO info)
 {
@@ -317,9 +356,11 @@ static HttpPhase find_phase(const ClientSlot *slot)
         return HTTP_PHASE_ANSWER;
     if (time_of(slot, CURLINFO_NAMELOOKUP_TIME_T) == 0)
         return slot->is_started ? HTTP_PHASE_NAME : HTTP_PHASE_TURN;
-    if (time_of(slot, CURLINFO_CONNECT_TIME_T) == 0 || !is_tls)
+    if (!is_tls)
         return HTTP_PHASE_CONNECT;
-    return HTTP_PHASE_TLS;
+    if (code_of_result(slot->result) == -ERR_TLS || time_of(slot, CURLINFO_CONNECT_TIME_T) > 0)
+        return HTTP_PHASE_TLS;
+    return slot->is_connected && !slot->is_proxied ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
 }
 
 static void fill_peer(ClientSlot *slot)
@@ -371,45 +412,6 @@ void client_answer_fill(ClientSlot *slot)
 }
 
 /* ---- what became of it ----------------------------------------------------------------------- */
-
-/* Which of our codes a failure of libcurl is. */
-static int code_of_result(CURLcode result)
-{
-    switch ((int) result) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY: return -ERR_DNS;
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-    case CURLE_INTERFACE_FAILED:
-    case CURLE_NO_CONNECTION_AVAILABLE:
-    case CURLE_PROXY: return -ERR_NETWORK;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_ENGINE_NOTFOUND:
-    case CURLE_SSL_ENGINE_SETFAILED:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_USE_SSL_FAILED:
-    case CURLE_SSL_ENGINE_INITFAILED:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_SHUTDOWN_FAILED:
-    case CURLE_SSL_CRL_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_CLIENTCERT: return -ERR_TLS;
-    case CURLE_OPERATION_TIMEDOUT: return -ETIMEDOUT;
-    case CURLE_OUT_OF_MEMORY: return -ENOMEM;
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL: return -ERR_INVALID;
-    default: return -ERR_HTTP;
-    }
-}
 
 static int fail_timeout(const ClientSlot *slot)
 {

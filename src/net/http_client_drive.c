@@ -209,6 +209,7 @@ static bool is_allowed(ClientSlot *slot, const struct sockaddr *address, socklen
 static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
 {
     ClientSlot *slot = ctx;
+    ClientSocket *self;
     int fd;
 
     (void) purpose;
@@ -219,15 +220,32 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
     if (fd < 0)
         return CURL_SOCKET_BAD;
     slot->is_opened = true;
-    (void) new_socket(slot->client, fd, fd);
+    self = new_socket(slot->client, fd, fd);
+    self->opener = slot;
+    self->opener_serial = slot->serial;
     slot->client->counts.connects++;
     return fd;
+}
+
+/* A call that fails has its socket closed: libcurl does not tell whether it had been connected. */
+static void note_end(const ClientSocket *self)
+{
+    ClientSlot *slot = self->opener;
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+
+    if (slot && !self->client->is_stopping && slot->is_added &&
+        slot->serial == self->opener_serial &&
+        getpeername(self->fd, (struct sockaddr *) &peer, &len) == 0)
+        slot->is_connected = true;
 }
 
 static int on_close(void *ctx, curl_socket_t fd)
 {
     ClientSocket *self = find_socket(ctx, fd);
 
+    if (self)
+        note_end(self);
     if (self)
         lose_socket(self);
     else

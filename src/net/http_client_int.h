@@ -26,17 +26,19 @@
 
 typedef struct ClientSocket {
     HttpClient *client;
-    ListLink link;        /* in client->ready or client->unwatched */
-    curl_socket_t fd;     /* libcurl's */
-    int watched_fd;       /* the same, or a duplicate when libcurl closes fd by itself */
-    int wanted;           /* SL_FD_READ, SL_FD_WRITE; 0: leave it alone */
-    int happened;         /* what the driver is to be told; 0: nothing */
-    bool is_failed;       /* waiting failed */
-    bool is_watched;      /* its watcher lives */
-    bool is_gone;         /* closed: whoever is last frees this */
-    sl_scope *wait_scope; /* the watcher's, while it waits for the descriptor */
-    int waits_for;        /* what it waits for there */
-    sl_cond changed;      /* the watcher waits here for something to do */
+    ListLink link;             /* in client->ready or client->unwatched */
+    curl_socket_t fd;          /* libcurl's */
+    int watched_fd;            /* the same, or a duplicate when libcurl closes fd by itself */
+    int wanted;                /* SL_FD_READ, SL_FD_WRITE; 0: leave it alone */
+    int happened;              /* what the driver is to be told; 0: nothing */
+    bool is_failed;            /* waiting failed */
+    bool is_watched;           /* its watcher lives */
+    bool is_gone;              /* closed: whoever is last frees this */
+    sl_scope *wait_scope;      /* the watcher's, while it waits for the descriptor */
+    int waits_for;             /* what it waits for there */
+    sl_cond changed;           /* the watcher waits here for something to do */
+    struct ClientSlot *opener; /* the call that had it opened; NULL: libcurl's own socket */
+    uint64_t opener_serial;    /* of that call */
 } ClientSocket;
 
 /* What the head of an answer has said so far. */
@@ -58,6 +60,7 @@ typedef struct ClientSlot {
     CURL *easy;
 
     /* The call. */
+    uint64_t serial; /* of the call on its client */
     const HttpCall *call;
     HttpAnswer *answer;
     HttpPolicy policy;
@@ -96,12 +99,13 @@ typedef struct ClientSlot {
     /* How it ended. */
     sl_event done;
     CURLcode result;
-    bool is_aborted; /* the client is being stopped */
-    bool is_added;   /* libcurl has it */
-    bool is_denied;  /* an address was refused … */
-    bool is_opened;  /* … and another was not */
-    bool is_enough;  /* of a redirect's body */
-    int stop_error;  /* what made a callback stop the call; its words are in err */
+    bool is_aborted;   /* the client is being stopped */
+    bool is_added;     /* libcurl has it */
+    bool is_denied;    /* an address was refused … */
+    bool is_opened;    /* … and another was not */
+    bool is_connected; /* a socket that it opened was, when it was closed */
+    bool is_enough;    /* of a redirect's body */
+    int stop_error;    /* what made a callback stop the call; its words are in err */
     Err err;
     char denied[64];
     char words[CURL_ERROR_SIZE];

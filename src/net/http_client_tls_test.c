@@ -1,0 +1,330 @@
+/*
+ * The HTTP client over TLS and HTTP/2, against nginx: started here on free ports with a certificate
+ * made for the occasion, and skipped with a word where nginx or openssl is missing. The first site
+ * is a proxy that tunnels, the second says nothing.
+ */
+#include "net/http_client_world_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+typedef struct Nginx {
+    sl_process *process;
+    char tls_port[8];   /* TLS with HTTP/2 */
+    char plain_port[8]; /* HTTP/2 without TLS */
+} Nginx;
+
+static Nginx nginx;
+
+static bool has_program(const char *name)
+{
+    char command[100];
+
+    (void) snprintf(command, sizeof(command), "command -v %s >/dev/null 2>&1", name);
+    return system(command) == 0;
+}
+
+/* Whether the test can run here; makes the certificate. */
+static bool can_run(void)
+{
+    if (!has_program("nginx") || !has_program("openssl")) {
+        test_skip("nginx or openssl is not installed");
+        return false;
+    }
+    if (access("cert.pem", R_OK) == 0)
+        return true;
+    return system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+                  "-keyout key.pem -out cert.pem -days 2 -subj /CN=shop.test "
+                  "-addext subjectAltName=DNS:shop.test,DNS:*.shop.test >/dev/null 2>&1") == 0;
+}
+
+/* A port that was free a moment ago. */
+SUSPENDS static int find_port(char port[static 8])
+{
+    AUTO(listener_close) Listener *listener = NULL;
+    char text[NET_ADDRESS_TEXT_MAX];
+    NetAddress address;
+    int r = net_address_parse(STR_C("127.0.0.1:0"), &address);
+
+    if (r == 0)
+        r = listener_open(&address, NULL, &listener);
+    if (r == 0)
+        (void) snprintf(port, 8, "%s", strrchr(listener_address(listener, text).data, ':') + 1);
+    return r;
+}
+
+static bool write_config(void)
+{
+    FILE *file = fopen("nginx.conf", "w");
+
+    if (!file)
+        return false;
+    fprintf(file,
+            "daemon off; master_process off; pid nginx.pid; error_log error.log;\n"
+            "events { worker_connections 256; }\n"
+            "http { access_log off;\n"
+            "  client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3;\n"
+            "  uwsgi_temp_path t4; scgi_temp_path t5; gzip on; gzip_min_length 1;\n"
+            "  gzip_types text/plain;\n"
+            "  server { listen 127.0.0.1:%s ssl http2; ssl_certificate cert.pem;\n"
+            "    ssl_certificate_key key.pem; default_type text/plain;\n"
+            "    location / { return 200 \"$server_protocol $host $request_method\"; }\n"
+            "    location /down { return 302 http://shop.test:%s/; } }\n"
+            "  server { listen 127.0.0.1:%s http2; default_type text/plain;\n"
+            "    location / { return 200 \"$server_protocol\"; } } }\n",
+            nginx.tls_port, nginx.plain_port, nginx.plain_port);
+    return fclose(file) == 0;
+}
+
+/* Wait until it listens. */
+SUSPENDS static int wait_for_nginx(void)
+{
+    char text[40];
+    NetAddress address;
+    int r;
+
+    (void) snprintf(text, sizeof(text), "127.0.0.1:%s", nginx.tls_port);
+    r = net_address_parse(str_from_c(text), &address);
+    for (int i = 0; i < 500 && r == 0; i++) {
+        Stream *stream;
+
+        if (stream_connect(&address, &stream) == 0) {
+            stream_close(stream);
+            return 0;
+        }
+        r = sl_sleep_ms(10);
+    }
+    return r < 0 ? r : fail(-ETIMEDOUT, "nginx does not listen");
+}
+
+SUSPENDS static int start_nginx(void)
+{
+    char prefix[600];
+    const char *const argv[] = {
+        "nginx", "-p", prefix, "-e", "error.log", "-c", "nginx.conf", NULL
+    };
+    int r;
+
+    (void) snprintf(prefix, sizeof(prefix), "%s/", test_dir());
+    r = find_port(nginx.tls_port);
+    if (r == 0)
+        r = find_port(nginx.plain_port);
+    if (r == 0 && !write_config())
+        r = fail_errno("write nginx.conf");
+    if (r == 0)
+        r = sl_process_start(&nginx.process, argv);
+    return r < 0 ? r : wait_for_nginx();
+}
+
+/* ---- a proxy that tunnels -------------------------------------------------------------------- */
+
+typedef struct Tunnel {
+    Stream *from, *to;
+} Tunnel;
+
+SUSPENDS static int copy_bytes(void *arg)
+{
+    Tunnel *tunnel = arg;
+    char piece[4096];
+    ssize_t n;
+
+    while ((n = stream_read(tunnel->from, piece, sizeof(piece))) > 0)
+        if (stream_write_all(tunnel->to, piece, (size_t) n) < 0)
+            break;
+    return stream_shutdown(tunnel->to);
+}
+
+/* CONNECT shop.test:443: whatever the name, it is nginx. */
+SUSPENDS static int serve(Site *site, Stream *stream, Str head)
+{
+    AUTO(sl_nursery_close) sl_nursery *nursery = NULL;
+    AUTO(stream_close) Stream *onward = NULL;
+    NetAddress address;
+    Tunnel up, down;
+    char text[40];
+
+    if (site->is_raw)
+        return sl_sleep_forever();
+    if (!str_starts(head, STR_C("CONNECT ")))
+        return site_answer(stream, "200 OK", "", STR_C("plain"));
+    if (!str_starts(head_path(head), STR_C("shop.test:")))
+        return site_answer(stream, "403 Forbidden", "", STR_C("no"));
+    (void) snprintf(text, sizeof(text), "127.0.0.1:%s", nginx.tls_port);
+    if (net_address_parse(str_from_c(text), &address) < 0 ||
+        stream_connect(&address, &onward) < 0 ||
+        site_say(stream, "HTTP/1.1 200 Connection established\r\n\r\n") < 0)
+        return -1;
+    up = (Tunnel){ stream, onward };
+    down = (Tunnel){ onward, stream };
+    nursery = sl_nursery_open(.keep_going = true);
+    sl_spawn(nursery, copy_bytes, &down);
+    (void) copy_bytes(&up);
+    return sl_nursery_join(nursery) + 1;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+static Str tls_url(const char *host, const char *path, char out[static 300])
+{
+    return str_from(out,
+                    (size_t) snprintf(out, 300, "https://%s:%s%s", host, nginx.tls_port, path));
+}
+
+SUSPENDS static int get_page(void *arg)
+{
+    World *world = arg;
+    AUTO(http_answer_deinit) HttpAnswer answer = { 0 };
+    char url[300];
+    int r = http_client_get(world->client, tls_url("shop.test", "/", url), &answer);
+
+    EXPECT_EQ(answer.http_version, 20);
+    return r;
+}
+
+SUSPENDS static void check_versions(World *world)
+{
+    AUTO(sl_nursery_close) sl_nursery *nursery = NULL;
+    AUTO(http_answer_deinit) HttpAnswer answer = { 0 };
+    HttpClientStats stats;
+    char url[300];
+
+    EXPECT_OK(http_client_call(
+        world->client, &(HttpCall){ .url = tls_url("shop.test", "/", url), .keep_headers = true },
+        &answer));
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 shop.test GET"));
+    EXPECT_STR(http_answer_header(&answer, "Content-Encoding"), STR_C("gzip"));
+    EXPECT_EQ(answer.http_version, 20);
+    EXPECT_EQ(answer.status, 200);
+    EXPECT(answer.timings.tls_ns > 0);
+    EXPECT_C(answer.content_type, "text/plain");
+
+    /* Many at once over the connection that is there. */
+    nursery = sl_nursery_open();
+    for (int i = 0; i < 50; i++)
+        sl_spawn(nursery, get_page, world);
+    EXPECT_OK(sl_nursery_join(nursery));
+    http_client_stats(world->client, &stats);
+    EXPECT_EQ(stats.connects, 1);
+
+    http_answer_reset(&answer);
+    EXPECT_OK(http_client_call(
+        world->client,
+        &(HttpCall){ .url = tls_url("shop.test", "/", url), .version = HTTP_VERSION_1_1 },
+        &answer));
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/1.1 shop.test GET"));
+    EXPECT_EQ(answer.http_version, 11);
+    http_answer_reset(&answer);
+    EXPECT_OK(http_client_call(
+        world->client,
+        &(HttpCall){ .url = tls_url("a.shop.test", "/", url), .body = STR_C("data") }, &answer));
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 a.shop.test POST"));
+    http_answer_reset(&answer);
+    (void) snprintf(url, sizeof(url), "http://shop.test:%s/", nginx.plain_port);
+    EXPECT_OK(http_client_call(
+        world->client, &(HttpCall){ .url = str_from_c(url), .version = HTTP_VERSION_2_DIRECT },
+        &answer));
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0"));
+}
+
+static int stop_downgrade(void *ctx, const HttpRedirect *redirect)
+{
+    (void) ctx;
+    return redirect->is_downgrade ? fail(-ERR_FORBIDDEN, "from https to http") : 0;
+}
+
+SUSPENDS static void check_trust(World *world)
+{
+    AUTO(http_answer_deinit) HttpAnswer answer = { 0 };
+    char url[300];
+
+    EXPECT_ERR(http_client_get(world->client, tls_url("else.test", "/", url), &answer), -ERR_TLS,
+               "else.test");
+    EXPECT_EQ(answer.phase, HTTP_PHASE_TLS);
+    http_answer_reset(&answer);
+    EXPECT_ERR(http_client_call(world->client,
+                                &(HttpCall){ .url = tls_url("shop.test", "/down", url),
+                                             .on_redirect = stop_downgrade },
+                                &answer),
+               -ERR_FORBIDDEN, "from https");
+    http_answer_reset(&answer);
+    (void) snprintf(url, sizeof(url), "https://127.0.0.1:%s/", world->sites[1].port);
+    EXPECT_ERR(http_client_call(world->client,
+                                &(HttpCall){ .url = str_from_c(url), .connect_ms = 60 }, &answer),
+               -ETIMEDOUT, "in the TLS handshake");
+
+    http_answer_reset(&answer);
+    EXPECT_OK(http_client_call(
+        world->client,
+        &(HttpCall){ .url = tls_url("shop.test", "/", url), .proxy = world->sites[0].base },
+        &answer));
+    EXPECT_EQ(answer.http_version, 20);
+    EXPECT_EQ(answer.status, 200);
+    EXPECT(head_has(buf_str(&world->sites[0].seen), "CONNECT shop.test:"));
+    http_answer_reset(&answer);
+    EXPECT_ERR(http_client_call(world->client,
+                                &(HttpCall){ .url = tls_url("a.shop.test", "/", url),
+                                             .proxy = world->sites[0].base },
+                                &answer),
+               -ERR_NETWORK, "403");
+}
+
+SUSPENDS static void check_distrust(World *world)
+{
+    AUTO(http_answer_deinit) HttpAnswer answer = { 0 };
+    char url[300];
+
+    EXPECT_ERR(http_client_get(world->client, tls_url("shop.test", "/", url), &answer), -ERR_TLS,
+               "certificate");
+}
+
+SUSPENDS static void with_nginx(World *world, SUSPENDS void (*check)(World *world))
+{
+    int r = start_nginx();
+
+    EXPECT_OK(r);
+    if (r == 0)
+        check(world);
+    sl_process_close(TAKE(nginx.process));
+}
+
+SUSPENDS static void versions(World *world)
+{
+    with_nginx(world, check_versions);
+}
+
+SUSPENDS static void trust(World *world)
+{
+    with_nginx(world, check_trust);
+}
+
+SUSPENDS static void distrust(World *world)
+{
+    with_nginx(world, check_distrust);
+}
+
+static const HttpResolve here[] = { { "*.test", "127.0.0.1" } };
+
+/* Catches HTTP/2 that is not asked for, not understood, or not shared by calls. */
+TEST(speaks_http_2)
+{
+    if (can_run())
+        world_run(versions, serve,
+                  &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
+}
+
+/* Catches a certificate for somebody else, a tunnel that is none, and a step down unnoticed. */
+TEST(checks_certificates)
+{
+    if (can_run())
+        world_run_with((World){ .check = trust, .serve = serve, .has_raw = true },
+                       &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
+}
+
+/* Catches a certificate that nobody vouches for. */
+TEST(trusts_no_stranger)
+{
+    if (can_run())
+        world_run(distrust, serve, &(HttpClientOpts){ .resolve = here, .n_resolve = 1 });
+}
+
+TEST_MAIN()

@@ -163,9 +163,9 @@ const Handler handler_crawl = {
     .result = &crawl_result,
     .cost = HANDLER_WAITS,
     .is_command = true,
-    .examples = "  $ sluice crawl http://localhost:7580/product/1 --select name=h1 "
+    .examples = "  $ sluice crawl http://localhost:7585/product/1 --select name=h1 "
                 "--select 'price=.price|number'\n"
-                "  $ sluice crawl http://localhost:7580/ --follow --rows-from '/product/*' "
+                "  $ sluice crawl http://localhost:7585/ --follow --rows-from '/product/*' "
                 "--select name=h1 --out shop.csv\n"
                 "  $ sluice crawl shop.yaml --state shop.state\n",
     .run = crawl_run,

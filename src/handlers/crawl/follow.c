@@ -126,6 +126,17 @@ static bool is_circle(const Crawl *crawl, Str url)
     return false;
 }
 
+/* A wall of cookies: the way led to where a cookie was set and back, and the same URL may answer
+ * with the page. It is asked once more under a key of its own; hops say when it is enough. */
+static int add_again(Crawl *crawl, const WebUrl *url, FrontierLink *link)
+{
+    web_url_key(url, &crawl->key_opts, &crawl->key);
+    buf_printf(&crawl->key, "#%u", link->hops);
+    link->url = web_url_without_fragment(url);
+    link->key = buf_str(&crawl->key);
+    return crawl->key.is_failed ? 0 : frontier_add(crawl->frontier, link);
+}
+
 int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutcome *ret_outcome)
 {
     FrontierLink link = { .depth = page->depth,
@@ -134,6 +145,7 @@ int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutcome *
                           .requested = page->requested.len ? page->requested : page->url,
                           .referrer = page->referrer };
     CrawlOutcome verdict;
+    bool is_round;
     WebUrl url;
     int r;
 
@@ -142,11 +154,9 @@ int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutcome *
     if (!location.len || web_url_resolve(&crawl->scratch, NULL, location, &url) != 0)
         return 0;
     keep_redirect(crawl, page->url, web_url_without_fragment(&url));
-    *ret_outcome = CRAWL_REDIRECT_LOOP;
-    if (is_circle(crawl, page->url))
-        return 0;
-    *ret_outcome = CRAWL_TOO_MANY_REDIRECTS;
-    if (link.hops > LIMIT_CRAWL_REDIRECTS)
+    is_round = is_circle(crawl, page->url);
+    *ret_outcome = is_round ? CRAWL_REDIRECT_LOOP : CRAWL_TOO_MANY_REDIRECTS;
+    if (link.hops > LIMIT_CRAWL_REDIRECTS || (is_round && !crawl->cookies))
         return 0;
     *ret_outcome = CRAWL_REDIRECTED;
     verdict = scope_judge_redirect(crawl->scope, &url, page->depth);
@@ -156,7 +166,7 @@ int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutcome *
     }
     if (page->depth == 0)
         scope_add_start(crawl->scope, &url);
-    r = add(crawl, &url, &link);
+    r = is_round ? add_again(crawl, &url, &link) : add(crawl, &url, &link);
     return r < 0 ? r : 0;
 }
 

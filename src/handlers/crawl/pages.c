@@ -19,6 +19,7 @@
 #include "base/macro.h"
 #include "base/mem.h"
 #include "codec/http_cache.h"
+#include "codec/http_wait.h"
 #include "handlers/crawl/content.h"
 #include "handlers/crawl/unpack.h"
 
@@ -152,6 +153,20 @@ static void count_answer(PageWork *work)
     report->statuses[MIN(answer->status, REPORT_STATUSES - 1)]++;
 }
 
+static CrawlOutcome outcome_of_answer(const PageWork *work)
+{
+    const Page *page = work->page;
+    CrawlOutcome outcome = crawl_outcome_of_status(work->answer.status);
+
+    if (outcome == CRAWL_NOT_MODIFIED && !page->etag.len && !page->last_modified.len)
+        return CRAWL_BAD_HTTP; /* nobody asked whether it was modified */
+    if (outcome == CRAWL_CLIENT_ERROR &&
+        http_wait(work->answer.status, buf_str(&work->answer.head), sl_wall_ms(), INT64_MAX)
+            .is_limited)
+        return CRAWL_RATE_LIMITED;
+    return outcome;
+}
+
 /* Ask for the page. 0 with an outcome, or -ECANCELED. */
 SUSPENDS static int fetch(PageWork *work)
 {
@@ -169,7 +184,7 @@ SUSPENDS static int fetch(PageWork *work)
         err_take(r, &work->error);
         return 0;
     }
-    work->outcome = crawl_outcome_of_status(work->answer.status);
+    work->outcome = outcome_of_answer(work);
     return 0;
 }
 

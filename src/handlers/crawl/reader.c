@@ -135,13 +135,24 @@ static int resolve_one(Arena *arena, const WebUrl *base, Str href, WebUrl *ret_u
     return r < 0 ? r : 0;
 }
 
+/* Where the page sends its reader: by its header, or by <meta http-equiv=refresh>. */
+static Str refresh_of(const HtmlPage *html, Str head)
+{
+    Str href = { 0 };
+    int64_t delay_s;
+
+    if (html_refresh_parse(http_head_find(head, "refresh"), &delay_s, &href) && href.len)
+        return href;
+    return html->refresh_href;
+}
+
 static int resolve_all(const ReadRules *rules, Arena *arena, const WebUrl *base,
                        const HtmlPage *html, PageRead *page)
 {
     int r = resolve_links(rules, arena, base, html, page);
 
     if (r == 0 && rules->wants_refresh)
-        r = resolve_one(arena, base, html->refresh_href, &page->refresh);
+        r = resolve_one(arena, base, refresh_of(html, page->head), &page->refresh);
     if (r == 0 && rules->wants_canonical)
         r = resolve_one(arena, base, html->canonical, &page->canonical);
     return r;

@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <stdio.h>
+
 #define HOST_BYTES 300
 
 struct Scope {

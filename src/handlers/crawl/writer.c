@@ -14,6 +14,7 @@
 
 #define BATCH_ROWS    256
 #define PENDING_PAGES 256
+#define GRACE_MS      30000 /* for what has begun to be written */
 
 /* A page whose rows are in the batch and that waits for them to go out. */
 typedef struct Pending {
@@ -132,10 +133,13 @@ SUSPENDS static int flush(Writer *writer)
 int writer_flush(Writer *writer)
 {
     int r = sl_mutex_lock(&writer->lock);
+    sl_scope shield;
 
     if (r < 0)
         return r;
+    sl_scope_begin(&shield, .is_shield = true, .timeout_ms = GRACE_MS);
     r = flush(writer);
+    r = sl_scope_end(&shield, r);
     sl_mutex_unlock(&writer->lock);
     return r;
 }
@@ -236,12 +240,15 @@ SUSPENDS static int set_mark(Writer *writer)
 int writer_mark(Writer *writer)
 {
     int r = sl_mutex_lock(&writer->lock);
+    sl_scope shield;
 
     if (r < 0)
         return r;
+    sl_scope_begin(&shield, .is_shield = true, .timeout_ms = GRACE_MS);
     r = flush(writer);
     if (r == 0)
         r = set_mark(writer);
+    r = sl_scope_end(&shield, r);
     sl_mutex_unlock(&writer->lock);
     return r;
 }

@@ -1,6 +1,6 @@
 /*
- * Fuzz: heads of answers. Whatever a server sends, what is found lies in the head, times stay within
- * reason, a merged head is read the same again, and a wait is never longer than its cap.
+ * Fuzz: heads of answers. Whatever a server sends, what is found lies in the head, times stay
+ * within reason, a merged head is read again, and a wait is never longer than its cap.
  *
  * The input is a head that is kept and, behind a NUL, one that comes with a 304.
  */

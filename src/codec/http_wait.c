@@ -1,8 +1,8 @@
 /*
  * How long to wait, out of what servers say about their limits.
  *
- * There are three families of headers, and an answer may have more than one. Each yields limits: how
- * many requests remain, and in how many milliseconds the count starts again.
+ * There are three families of headers, and an answer may have more than one. Each yields limits:
+ * how many requests remain, and in how many milliseconds the count starts again.
  *
  *   X-RateLimit-Remaining, X-RateLimit-Reset      one; X-Rate-Limit-… is the same
  *   RateLimit-Remaining, RateLimit-Reset          one (drafts up to 6)

@@ -1,5 +1,6 @@
 /*
- * Fuzz: Link headers. Whatever the header is, what is found lies in it, in order, and the walk ends.
+ * Fuzz: Link headers. Whatever the header is, what is found lies in it, in order, and the walk
+ * ends.
  */
 #include "codec/link_header.h"
 

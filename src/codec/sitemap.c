@@ -62,18 +62,18 @@ size_t sitemap_n_skipped(const Sitemap *sitemap)
 /* ---- what ends at a mark ----------------------------------------------------------------------*/
 
 /*
- * Whether C completes MARK ("-->", "]]>", "?>"), of which sitemap->matched bytes have been seen. The
- * first byte of the marks may come more often than it is needed: "--->" ends a comment, too.
+ * Whether C completes MARK ("-->", "]]>", "?>"), of which sitemap->matched bytes have been seen.
+ * All bytes of a mark but the last are the same, and may come more often than needed: "--->" ends
+ * a comment, too.
  */
 static bool completes(Sitemap *sitemap, char c, const char *mark)
 {
     unsigned last = (unsigned) strlen(mark) - 1;
 
-    if (c == mark[sitemap->matched]) {
+    if (c == mark[sitemap->matched])
         sitemap->matched++;
-    } else if (!(sitemap->matched == last && c == mark[0])) {
-        sitemap->matched = c == mark[0] ? 1 : 0;
-    }
+    else if (c != mark[0])
+        sitemap->matched = 0;
     if (sitemap->matched <= last)
         return false;
     sitemap->matched = 0;

@@ -8,7 +8,7 @@
 #include "base/limits.h"
 #include "codec/sitemap.h"
 
-#define SITEMAP_RAW_BYTES     (2 * LIMIT_SITEMAP_URL_BYTES) /* of text before entities are replaced */
+#define SITEMAP_RAW_BYTES     (2 * LIMIT_SITEMAP_URL_BYTES) /* of text, raw */
 #define SITEMAP_TAG_BYTES     (2 * LIMIT_SITEMAP_URL_BYTES) /* a tag with its attributes */
 #define SITEMAP_LASTMOD_BYTES 64
 #define SITEMAP_PREFIX_BYTES  32
@@ -72,5 +72,5 @@ void sitemap_take_text(Sitemap *sitemap, Str text, bool is_literal);
 /* A line of a list is in raw. 0, or what feed shall return. */
 MUST int sitemap_take_line(Sitemap *sitemap);
 
-/* TEXT as a time: the forms of W3C's note on dates, and those of mail and HTTP. false: it is none. */
+/* TEXT as a time: the forms of W3C's note on dates, of mail and of HTTP. False: it is none. */
 bool sitemap_time_parse(Str text, int64_t *ret_ms);

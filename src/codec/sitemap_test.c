@@ -99,6 +99,7 @@ TEST(tells_extensions_from_entries)
                   "<xhtml:link rel='alternate' href='https://a/de'/>"
                   "<video:video><loc>no</loc></video:video></url></urlset>",
                   "https://a/1\n");
+    expect_urlset("<urlset><x:url><loc>no</loc></x:url><url><loc>a</loc></url></urlset>", "a\n");
     expect_urlset("<urlset><url><image:image><image:loc>no</image:loc></image:image></url>"
                   "<url><loc>a</loc><loc>b</loc></url><url><loc/></url><url/><loc>c</loc></urlset>",
                   "a\n");
@@ -107,7 +108,8 @@ TEST(tells_extensions_from_entries)
 TEST(replaces_entities)
 {
     expect_urlset(
-        "<urlset><url><loc>&lt;&gt;&quot;&apos;&#38;&#x26;&#X41;&#233;&#x1F600;</loc></url></urlset>",
+        "<urlset><url><loc>&lt;&gt;&quot;&apos;&#38;&#x26;&#X41;&#233;&#x1F600;</loc></url>"
+        "</urlset>",
         "<>\"'&&A\xc3\xa9\xf0\x9f\x98\x80\n");
     /* What is no entity stays. */
     expect_urlset(
@@ -125,6 +127,14 @@ TEST(reads_cdata)
                   "a]b]]c]>d]]]e\n");
     expect_urlset("<urlset><url><loc>a<![CDATA[<loc>]]><!-- c ---><?pi ?\?>b</loc></url></urlset>",
                   "a<loc>b\n");
+}
+
+/* The end of an entry ends what is open in it. */
+TEST(bears_missing_end_tags)
+{
+    expect_urlset("<urlset><url><loc>a</url><url><loc>b<x><y></url><url><loc>c</loc></url>"
+                  "</urlset>",
+                  "a\nb\nc\n");
 }
 
 TEST(reads_indexes)

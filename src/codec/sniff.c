@@ -1,16 +1,16 @@
 /*
  * What kind of bytes an answer is: the MIME Sniffing standard, section 7, as tables.
  *
- *   type given                       what decides
- *   none, unknown/unknown, a wildcard  the bytes: HTML, XML, PDF and the like by how they begin, then
- *                                    byte order marks, images, sound, archives; else text if no
- *                                    byte is a control character, else binary. With nosniff
- *                                    neither HTML nor XML comes out of it.
- *   anything, with nosniff           the type
- *   the four texts that old Apaches  the bytes: text or binary
- *   send for everything
- *   text/html                        the type, unless it is a feed
- *   anything else                    the type
+ *   type given                      what decides
+ *   none, unknown/unknown, any      the bytes: HTML, XML, PDF and the like by how they begin, then
+ *                                   byte order marks, images, sound, archives; else text if no
+ *                                   byte is a control character, else binary. With nosniff
+ *                                   neither HTML nor XML comes out of it.
+ *   another, with nosniff           the type
+ *   the four texts that old         the bytes: text or binary
+ *   Apaches send for everything
+ *   text/html                       the type, unless it is a feed
+ *   anything else                   the type
  *
  * Beyond the standard is what the kinds are for: they say which reader gets the bytes. So XHTML is
  * HTML, JavaScript is text. Several Content-Types in one header count as the last that is one.
@@ -274,15 +274,15 @@ static const char *type_by_content(Str head, bool may_be_page)
 
 /* ---- feeds that say they are HTML -------------------------------------------------------------*/
 
-static bool contains(Str s, const char *part)
+static const char *find(Str s, const char *part)
 {
-    return memmem(s.data, s.len, part, strlen(part)) != NULL;
+    return s.len > 0 ? memmem(s.data, s.len, part, strlen(part)) : NULL;
 }
 
 /* S behind END; empty when END is not in it. */
 static Str skip_past(Str s, const char *end)
 {
-    const char *found = memmem(s.data, s.len, end, strlen(end));
+    const char *found = find(s, end);
 
     return found ? str_sub(s, (size_t) (found - s.data) + strlen(end), s.len) : str_sub(s, 0, 0);
 }
@@ -317,9 +317,8 @@ static const char *feed_type(Str head)
         return "application/rss+xml";
     if (str_starts(element, (Str) STR("<feed")))
         return "application/atom+xml";
-    if (str_starts(element, (Str) STR("<rdf:RDF")) &&
-        contains(element, "http://purl.org/rss/1.0/") &&
-        contains(element, "http://www.w3.org/1999/02/22-rdf-syntax-ns#"))
+    if (str_starts(element, (Str) STR("<rdf:RDF")) && find(element, "http://purl.org/rss/1.0/") &&
+        find(element, "http://www.w3.org/1999/02/22-rdf-syntax-ns#"))
         return "application/rss+xml";
     return NULL;
 }

@@ -1,5 +1,6 @@
 /*
- * Fuzz: sniffing. Any type and any bytes have a kind; with nosniff no page comes out of bytes alone.
+ * Fuzz: sniffing. Any type and any bytes have a kind; with nosniff no page comes out of bytes
+ * alone.
  *
  * The input is a type and, behind a newline, the bytes.
  */

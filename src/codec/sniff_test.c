@@ -121,6 +121,7 @@ TEST(finds_feeds_in_html)
     EXPECT_C(kind_of("text/html", "<html><rss"), "html");
     EXPECT_C(kind_of("text/html", "<!-- <rss"), "html");
     EXPECT_C(kind_of("text/html", "<?"), "html");
+    EXPECT_C(kind_of("text/html", "<!--"), "html"); /* nothing is behind it */
     EXPECT_C(unsniffed_kind_of("text/html", "<rss"), "html");
 }
 

@@ -96,6 +96,13 @@ static int fail_status(FetchSource *source, FetchPage *page)
                       (int) excerpt.len, excerpt.data);
 }
 
+/* The kept answer still holds. */
+static bool is_renewal(const FetchPage *page)
+{
+    return page->answer.status == 304 && page->stored.is_there &&
+           page->stored.use == HTTP_CACHE_REVALIDATE;
+}
+
 /* An answer came; 0 when it is to be read. */
 static int judge_status(FetchSource *source, FetchPage *page, Verdict *verdict)
 {
@@ -108,7 +115,7 @@ static int judge_status(FetchSource *source, FetchPage *page, Verdict *verdict)
     source->status = status;
     if (wait.reason != HTTP_WAIT_NONE && !wait.is_capped)
         host->not_before_ns = MAX(host->not_before_ns, sl_now_ns() + wait.wait_ms * NS_PER_MS);
-    if (status >= 200 && status < 300 && status != 206)
+    if ((status >= 200 && status < 300 && status != 206) || is_renewal(page))
         return 0;
     r = fail_status(source, page);
     verdict->is_retry = (status >= 500 || status == 408 || status == 425 || wait.is_limited) &&
@@ -143,18 +150,16 @@ SUSPENDS static int enter_host(FetchSource *source)
     return r;
 }
 
-SUSPENDS static int try_once(FetchSource *source, FetchPage *page, Verdict *verdict)
+SUSPENDS static int try_once(FetchSource *source, FetchPage *page, HttpCall *call, Verdict *verdict)
 {
-    HttpCall call;
     int r;
 
     *verdict = (Verdict){ 0 };
-    fetch_build_call(&page->arena, source, page->url, &call);
     http_answer_reset(&page->answer);
     r = enter_host(source);
     if (r < 0)
         return r;
-    r = http_client_call(source->run->http, &call, &page->answer);
+    r = http_client_call(source->run->http, call, &page->answer);
     sl_sem_release(&source->host->slots);
     if (r < 0 && r != -ECANCELED)
         judge_error(source, &page->answer, r, verdict);
@@ -187,26 +192,62 @@ SUSPENDS static int wait_for_retry(FetchSource *source, int r, const Verdict *ve
     return slept < 0 ? slept : 0;
 }
 
-int fetch_ask(FetchSource *source, FetchPage *page)
+SUSPENDS static int try_until(FetchSource *source, FetchPage *page, HttpCall *call)
 {
     Verdict verdict;
     int r;
 
-    source->status = 0;
     for (source->attempts = 1;; source->attempts++) {
         source->failure = FETCH_FAILURE_NONE;
-        r = try_once(source, page, &verdict);
+        r = try_once(source, page, call, &verdict);
         if (r == 0 || !verdict.is_retry || source->attempts > source->retries)
-            break;
+            return r;
         r = wait_for_retry(source, r, &verdict);
         if (r < 0)
             return r;
     }
+}
+
+/* The server failed with R: the kept answer, if that may stand in for a new one. */
+static int stand_in(FetchSource *source, FetchPage *page, int r)
+{
+    char age[TIME_TEXT_BYTES];
+
+    if (r == -ECANCELED || !fetch_cache_may_stand_in(&page->stored))
+        return r;
+    (void) duration_format_table(sl_wall_ms() - page->stored.response_ms, age);
+    fetch_note(source, "the answer is %s old, from the cache, because: %s", age, err_text(r));
+    err_take(r, NULL);
+    source->failure = FETCH_FAILURE_NONE;
+    fetch_cache_use(source, &page->stored, page);
+    return 0;
+}
+
+int fetch_ask(FetchSource *source, FetchPage *page)
+{
+    HttpCall call;
+    int r;
+
+    source->status = 0;
+    source->attempts = 0;
+    fetch_build_call(&page->arena, source, page->url, &call);
+    r = fetch_cache_find(source, &page->arena, &call, &page->stored);
     if (r < 0)
         return r;
+    if (page->stored.is_there && page->stored.use == HTTP_CACHE_FRESH) {
+        fetch_cache_use(source, &page->stored, page);
+        return 0;
+    }
+    fetch_cache_condition(&page->arena, &page->stored, &call);
+    r = try_until(source, page, &call);
+    if (r < 0)
+        return stand_in(source, page, r);
     page->status = page->answer.status;
     page->body = buf_str(&page->answer.body);
     page->head = buf_str(&page->answer.head);
     page->type = str_from_c(page->answer.content_type);
-    return 0;
+    r = fetch_cache_keep(source, &call, &page->stored, page);
+    if (r == 0 && is_renewal(page))
+        fetch_cache_use(source, &page->stored, page);
+    return r;
 }

@@ -40,23 +40,23 @@ static Tally tally_of(const FetchRun *run)
 
 /* ---- the result ------------------------------------------------------------------------------ */
 
-static Str summary_of(const FetchRun *run, const Tally *tally, int64_t took_ns)
+static Str summary_of(FetchRun *run, const Tally *tally, int64_t took_ns)
 {
-    Str text = arena_printf(run->arena, "%zu of %zu sources in %.3f s", tally->ok, run->n_sources,
+    Str text = arena_printf(&run->round, "%zu of %zu sources in %.3f s", tally->ok, run->n_sources,
                             (double) took_ns / (double) NS_PER_S);
 
     if (run->n_sources > 1)
-        text = arena_printf(run->arena, "%.*s; one after the other %.3f s", (int) text.len,
+        text = arena_printf(&run->round, "%.*s; one after the other %.3f s", (int) text.len,
                             text.data, (double) tally->busy_ns / (double) NS_PER_S);
     if (tally->cached > 0)
-        text = arena_printf(run->arena, "%.*s; %llu from the cache", (int) text.len, text.data,
+        text = arena_printf(&run->round, "%.*s; %llu from the cache", (int) text.len, text.data,
                             (unsigned long long) tally->cached);
     return text;
 }
 
-static SchemaList list_errors(const FetchRun *run, size_t n)
+static SchemaList list_errors(FetchRun *run, size_t n)
 {
-    FetchErrorResult *items = arena_zalloc(run->arena, (n + 1) * sizeof(FetchErrorResult));
+    FetchErrorResult *items = arena_zalloc(&run->round, (n + 1) * sizeof(FetchErrorResult));
     size_t len = 0;
 
     for (size_t i = 0; i < run->n_sources; i++) {
@@ -73,9 +73,9 @@ static SchemaList list_errors(const FetchRun *run, size_t n)
     return (SchemaList){ items, len };
 }
 
-static SchemaList list_warnings(const FetchRun *run)
+static SchemaList list_warnings(FetchRun *run)
 {
-    FetchWarningResult *items = arena_zalloc(run->arena,
+    FetchWarningResult *items = arena_zalloc(&run->round,
                                              (run->n_sources + 1) * sizeof(FetchWarningResult));
     size_t len = 0;
 
@@ -85,23 +85,23 @@ static SchemaList list_warnings(const FetchRun *run)
         if (source->notes.len > 0)
             items[len++] = (FetchWarningResult){
                 .source = source->name,
-                .message = fetch_scrub(run->arena, source, buf_str(&source->notes)),
+                .message = fetch_scrub(&run->round, source, buf_str(&source->notes)),
             };
     }
     return (SchemaList){ items, len };
 }
 
-static void log_warnings(const FetchRun *run, const FetchResult *result)
+static void log_warnings(FetchRun *run, const FetchResult *result)
 {
     const FetchWarningResult *items = result->warnings.items;
 
     for (size_t i = 0; i < result->warnings.len; i++)
-        task_log(run->task, arena_printf(run->arena, "warning: %.*s: %.*s",
+        task_log(run->task, arena_printf(&run->round, "warning: %.*s: %.*s",
                                          (int) items[i].source.len, items[i].source.data,
                                          (int) items[i].message.len, items[i].message.data));
 }
 
-static FetchResult make_result(const FetchRun *run, const Tally *tally)
+static FetchResult make_result(FetchRun *run, const Tally *tally)
 {
     int64_t took_ns = sl_clock_ns() - run->started_ns;
     FetchResult result = {
@@ -153,42 +153,130 @@ static int fail_run(const FetchRun *run, const Tally *tally)
 /* Rows for a person are shown however it ends; what `out` names is only replaced by what counts. */
 SUSPENDS static int commit(FetchRun *run, bool is_good)
 {
-    if (!run->outlet || (!is_good && run->args->out.len > 0))
-        return 0;
-    return outlet_commit(run->outlet);
-}
-
-SUSPENDS static int run_once(FetchRun *run, JsonWriter *result)
-{
-    Tally tally;
-    FetchResult values;
-    bool is_good;
+    AUTO(buf_deinit) Buf text = { 0 };
     int r;
 
-    r = ask_all(run);
+    if (!is_good && run->args->out.len > 0)
+        return 0;
+    r = run->outlet ? 0 : fetch_open_outlet(run);
+    if (r == 0)
+        r = outlet_commit(run->outlet);
+    if (r < 0)
+        return r;
+    outlet_describe(run->outlet, &text);
+    if (text.len > 0)
+        task_log(run->task, buf_str(&text));
+    return 0;
+}
+
+/* Everything that one round leaves behind. */
+static void begin_round(FetchRun *run)
+{
+    arena_reset(&run->round);
+    run->started_ns = sl_clock_ns();
+    run->deadline_ns = INT64_MAX;
+    if (run->args->deadline_ms > 0)
+        run->deadline_ns = sl_clock_ns() + run->args->deadline_ms * NS_PER_MS;
+    run->n_done = 0;
+    for (size_t i = 0; i < run->n_sources; i++)
+        fetch_source_reset(&run->sources[i]);
+}
+
+/* One round: everything asked, shown, and told. *RET_RESULT lives until the next one. */
+SUSPENDS static int run_round(FetchRun *run, FetchResult *ret_result)
+{
+    Tally tally;
+    bool is_good;
+    int r = 0;
+
+    begin_round(run);
+    if (!run->is_found_later)
+        r = fetch_open_outlet(
+            run); /* what may not be written is refused before anything is asked */
+    if (r == 0)
+        r = ask_all(run);
     if (r < 0)
         return r;
     tally = tally_of(run);
     is_good = tally.failed == 0 || (tally.ok > 0 && !run->args->strict);
     r = commit(run, is_good);
+    if (r == 0)
+        r = fetch_cache_prune(run);
     if (r < 0)
         return r;
-    values = make_result(run, &tally);
-    log_warnings(run, &values);
-    task_progress(run->task, 1, values.summary);
-    task_log(run->task, values.summary);
+    *ret_result = make_result(run, &tally);
+    log_warnings(run, ret_result);
+    task_progress(run->task, 1, ret_result->summary);
+    task_log(run->task, ret_result->summary);
     run->task->is_partial = tally.failed > 0;
-    if (!is_good)
-        return fail_run(run, &tally);
-    schema_encode(result, fetch_result.schema, &values);
-    return 0;
+    return is_good ? 0 : fail_run(run, &tally);
+}
+
+SUSPENDS static int run_once(FetchRun *run, JsonWriter *result)
+{
+    FetchResult values;
+    int r = run_round(run, &values);
+
+    if (r == 0)
+        schema_encode(result, fetch_result.schema, &values);
+    return r;
 }
 
 static void run_deinit(FetchRun *run)
 {
     for (size_t i = 0; run->sources && i < run->n_sources; i++)
         fetch_source_deinit(&run->sources[i]);
+    fetch_watch_free(run->watch);
+    arena_deinit(&run->round);
 }
+
+/* ---- watching -------------------------------------------------------------------------------- */
+
+/* A round of a watch: a source that fails is shown and asked again, whatever `strict` says. */
+SUSPENDS static int watch_round(FetchRun *run)
+{
+    FetchResult values;
+    Err err;
+    int r = run_round(run, &values);
+
+    outlet_close(TAKE(run->outlet));
+    fetch_watch_turn(run->watch);
+    if (r == 0 || !run->task->is_final)
+        return r;
+    err_take(r, &err); /* its words stand in the rows */
+    run->task->is_final = false;
+    run->task->error_code = NULL;
+    return 0;
+}
+
+/* Until ^C, which is how it ends well. */
+SUSPENDS static int run_watch(FetchRun *run, JsonWriter *result)
+{
+    sl_interval interval = { .period_ns = run->args->watch_ms * NS_PER_MS };
+    int64_t rounds = 0;
+    int r = 0;
+
+    if (!run->task->is_foreground)
+        return fail(-ERR_UNSUPPORTED,
+                    "watch needs somebody in front of it; in an engine a schedule "
+                    "asks again, for example every minute");
+    run->watch = fetch_watch_new(run);
+    while (r == 0) {
+        r = watch_round(run);
+        rounds += r == 0;
+        if (r == 0)
+            r = sl_interval_wait(&interval);
+    }
+    if (r != -ECANCELED)
+        return r;
+    err_take(r, NULL);
+    json_write_object(result);
+    json_write_member_i64(result, "rounds", rounds);
+    json_write_object_end(result);
+    return 0;
+}
+
+/* ---- the handler ----------------------------------------------------------------------------- */
 
 SUSPENDS static int fetch_run(Task *task, const void *args, JsonWriter *result)
 {
@@ -201,16 +289,15 @@ SUSPENDS static int fetch_run(Task *task, const void *args, JsonWriter *result)
         .arena = task->arena,
         .http = task_http(task),
         .policy = task->is_private_allowed ? HTTP_POLICY_ALLOW_ALL : HTTP_POLICY_DENY_PRIVATE,
-        .started_ns = sl_clock_ns(),
-        .deadline_ns = INT64_MAX,
     };
     if (!run->http)
         return fail(-ERR_UNSUPPORTED, "there is no HTTP client here");
-    if (run->args->deadline_ms > 0)
-        run->deadline_ns = sl_now_ns() + run->args->deadline_ms * NS_PER_MS;
+    arena_init(&run->round, 0);
     r = fetch_plan(run);
     if (r == 0)
-        r = run_once(run, result);
+        r = fetch_cache_open(run);
+    if (r == 0)
+        r = run->args->watch_ms > 0 ? run_watch(run, result) : run_once(run, result);
     outlet_close(run->outlet);
     run_deinit(run);
     return r;

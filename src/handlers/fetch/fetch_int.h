@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "codec/http_cache.h"
 #include "codec/schema.h"
 #include "handlers/fetch/path.h"
 #include "net/http_client.h"
@@ -227,6 +228,7 @@ struct FetchRun {
     Task *task;
     const FetchArgs *args;
     Arena *arena; /* of the task: lives as long as the run */
+    Arena round;  /* of one round of asking */
     HttpClient *http;
     HttpPolicy policy;
     FetchSource *sources;
@@ -260,7 +262,11 @@ MUST int fetch_find_columns(FetchSource *source, PathPlace item);
 
 /* source.c: a fiber. 0 or -ECANCELED: what fails in the source is kept in it. */
 SUSPENDS int fetch_source_run(void *arg);
+void fetch_source_reset(FetchSource *source); /* before a round */
 void fetch_source_deinit(FetchSource *source);
+
+/* source.c: where rows go. */
+MUST SUSPENDS int fetch_open_outlet(FetchRun *run);
 
 /* source.c: hand on the rows of the batch, waiting for the source's turn. */
 MUST SUSPENDS int fetch_source_flush(FetchSource *source);
@@ -272,14 +278,31 @@ int fetch_mark(FetchSource *source, FetchFailureKind kind);
 /* source.c: remember what was forgiven. */
 void fetch_note(FetchSource *source, const char *fmt, ...) SL_PRINTF(2, 3);
 
+/* An answer that was kept. */
+typedef struct FetchStored {
+    const char *path; /* NULL: this request is not one to keep */
+    char *data;       /* owned: what the texts below are in */
+    Str type, head, vary, body;
+    int status;
+    int64_t request_ms;
+    int64_t response_ms;
+    HttpCacheEntry entry;
+    HttpCacheUse use;
+    bool is_there;
+} FetchStored;
+
+void fetch_stored_deinit(FetchStored *stored);
+DEFINE_AUTO_VALUE(FetchStored, fetch_stored_deinit);
+
 /* An answer that was worth reading. */
 typedef struct FetchPage {
     Arena arena; /* of the page */
     HttpAnswer answer;
-    Str url;  /* asked for */
-    Str body; /* decoded; of the answer or of the cache */
-    Str head; /* header lines */
-    Str type; /* Content-Type */
+    FetchStored stored; /* what the cache has */
+    Str url;            /* asked for */
+    Str body;           /* decoded; of the answer or of the cache */
+    Str head;           /* header lines */
+    Str type;           /* Content-Type */
     int status;
     JsonDoc whole; /* the answer */
     JsonDoc doc;   /* what the items are in: the answer, or what jq made of it */
@@ -310,6 +333,29 @@ Str fetch_resolve(Arena *arena, Str base, Str target);
 /* attempt.c: ask for PAGE->url until there is an answer of 2xx, or no sense in it. */
 MUST SUSPENDS int fetch_ask(FetchSource *source, FetchPage *page);
 
+/* cache.c: open the folder, where a cache is wanted. */
+MUST SUSPENDS int fetch_cache_open(FetchRun *run);
+
+/* cache.c: bring the folder back to its bounds. */
+MUST SUSPENDS int fetch_cache_prune(FetchRun *run);
+
+/* cache.c: look for a kept answer to CALL. 0 also when there is none; -ECANCELED. */
+MUST SUSPENDS int fetch_cache_find(FetchSource *source, Arena *arena, HttpCall *call,
+                                   FetchStored *stored);
+
+/* cache.c: make CALL one that asks whether the kept answer still holds. */
+void fetch_cache_condition(Arena *arena, const FetchStored *stored, HttpCall *call);
+
+/* cache.c: whether the kept answer may be used though the server failed. */
+bool fetch_cache_may_stand_in(const FetchStored *stored);
+
+/* cache.c: PAGE is the kept answer. */
+void fetch_cache_use(FetchSource *source, const FetchStored *stored, FetchPage *page);
+
+/* cache.c: keep the answer of PAGE, or renew the kept one after a 304. */
+MUST SUSPENDS int fetch_cache_keep(FetchSource *source, HttpCall *call, FetchStored *stored,
+                                   FetchPage *page);
+
 /* body.c: parse PAGE->body into PAGE->doc. */
 MUST int fetch_read_body(FetchSource *source, FetchPage *page);
 
@@ -338,3 +384,14 @@ MUST SUSPENDS int fetch_jq_each(FetchSource *source, Arena *arena, Str json, Str
  * of {"v": [values]} or {"e": "why not"}. */
 MUST SUSPENDS int fetch_jq_fields(FetchSource *source, Arena *arena, const Str *items, size_t n,
                                   Str *ret_arrays);
+
+/* ---- watching -------------------------------------------------------------------------------- */
+
+FetchWatch *fetch_watch_new(const FetchRun *run);
+void fetch_watch_free(FetchWatch *watch); /* NULL is nothing */
+
+/* Put the time and what changed into the rows of BATCH; without `out`, drop those that did not. */
+MUST int fetch_watch_mark(FetchWatch *watch, const FetchSource *source, RowBatch *batch);
+
+/* The round is over: the next one is compared with it. */
+void fetch_watch_turn(FetchWatch *watch);

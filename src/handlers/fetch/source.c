@@ -33,8 +33,26 @@ void fetch_note(FetchSource *source, const char *fmt, ...)
 void fetch_page_deinit(FetchPage *page)
 {
     http_answer_deinit(&page->answer);
+    fetch_stored_deinit(&page->stored);
     arena_deinit(&page->arena);
     *page = (FetchPage){ 0 };
+}
+
+void fetch_source_reset(FetchSource *source)
+{
+    sl_event_clear(&source->turn);
+    if (source->has_batch)
+        row_batch_reset(&source->batch);
+    buf_reset(&source->notes);
+    source->is_timed = source->is_done = false;
+    source->started_ns = source->waited_ns = source->busy_ns = 0;
+    source->n_rows = source->n_pages = source->n_cached = 0;
+    source->failure = FETCH_FAILURE_NONE;
+    source->failure_text = (Str){ 0 };
+    source->status = 0;
+    source->attempts = 0;
+    for (size_t i = 0; i < source->n_fields; i++)
+        source->fields[i].n_missing = source->fields[i].n_wrong = 0;
 }
 
 void fetch_source_deinit(FetchSource *source)
@@ -49,13 +67,27 @@ void fetch_source_deinit(FetchSource *source)
 
 /* ---- handing on ------------------------------------------------------------------------------ */
 
-SUSPENDS static int open_outlet(FetchRun *run)
+int fetch_open_outlet(FetchRun *run)
 {
-    OutletOpts opts = { .columns = run->columns,
-                        .n_columns = run->n_columns,
-                        .out = run->args->out };
+    OutletOpts opts = { .out = run->args->out };
+    int r = 0;
 
-    return outlet_open(&run->outlet, run->task, &opts, NULL);
+    if (run->is_found_later) /* no item has told */
+        r = fetch_find_columns(&run->sources[0], (PathPlace){ 0 });
+    opts.columns = run->columns;
+    opts.n_columns = run->n_columns;
+    return r < 0 ? r : outlet_open(&run->outlet, run->task, &opts, NULL);
+}
+
+/* The batch, or what of it is worth showing again. */
+SUSPENDS static int write_batch(FetchSource *source)
+{
+    FetchRun *run = source->run;
+    int r = run->outlet ? 0 : fetch_open_outlet(run);
+
+    if (r == 0 && run->watch)
+        r = fetch_watch_mark(run->watch, source, &source->batch);
+    return r < 0 ? r : outlet_write(run->outlet, &source->batch);
 }
 
 int fetch_source_flush(FetchSource *source)
@@ -67,10 +99,7 @@ int fetch_source_flush(FetchSource *source)
     waited_ns = sl_now_ns() - since_ns;
     if (r < 0)
         return r;
-    if (!run->outlet)
-        r = open_outlet(run);
-    if (r == 0)
-        r = outlet_write(run->outlet, &source->batch);
+    r = write_batch(source);
     if (r < 0) {
         run->has_lost_sink = true;
         return r;
@@ -108,7 +137,7 @@ SUSPENDS static int read_pages(FetchSource *source)
 {
     FetchRun *run = source->run;
     uint64_t limit = (uint64_t) source->args->pagination.limit;
-    Str url = fetch_first_url(source, run->arena);
+    Str url = fetch_first_url(source, &run->round);
     int r = 0;
 
     while (r == 0 && url.len > 0) {
@@ -126,7 +155,7 @@ SUSPENDS static int read_pages(FetchSource *source)
             url = (Str){ 0 };
         }
         if (r == 0 && url.len > 0)
-            url = arena_copy(run->arena, url);
+            url = arena_copy(&run->round, url);
     }
     return r;
 }
@@ -147,15 +176,15 @@ static void keep_failure(FetchSource *source, int r)
         char limit[TIME_TEXT_BYTES];
 
         (void) duration_format(is_all ? run->args->deadline_ms : source->timeout_ms, limit);
-        text = arena_printf(run->arena, "the %s of %s is over", is_all ? "deadline" : "timeout",
+        text = arena_printf(&run->round, "the %s of %s is over", is_all ? "deadline" : "timeout",
                             limit);
         source->failure = FETCH_FAILURE_TIMEOUT;
     } else {
-        text = fetch_scrub(run->arena, source, str_from(err.text, (size_t) err.len));
+        text = fetch_scrub(&run->round, source, str_from(err.text, (size_t) err.len));
     }
     if (source->attempts > 1)
-        attempts = arena_printf(run->arena, " (%lld attempts)", (long long) source->attempts).data;
-    source->failure_text = arena_printf(run->arena, "%.*s%s", (int) text.len, text.data, attempts);
+        attempts = arena_printf(&run->round, " (%lld attempts)", (long long) source->attempts).data;
+    source->failure_text = arena_printf(&run->round, "%.*s%s", (int) text.len, text.data, attempts);
     if (source->failure == FETCH_FAILURE_NONE)
         source->failure = FETCH_FAILURE_OTHER;
 }

@@ -4,6 +4,7 @@
 #include "handlers/crawl/unpack.h"
 
 #include "base/err.h"
+#include "base/macro.h"
 
 #if SL_HAVE_ZLIB
 #include <zlib.h>
@@ -24,14 +25,18 @@ static int inflate_all(z_stream *stream, Buf *out)
     int z = Z_OK;
 
     while (z == Z_OK) {
-        char *at = buf_reserve(out, PIECE_BYTES);
+        size_t room = MIN((size_t) PIECE_BYTES, out->max_bytes - out->len);
+        char *at = room ? buf_reserve(out, room) : NULL;
 
+        if (!room)
+            return fail(-ERR_TOO_LARGE, "the gzip file unpacks to more than %zu bytes",
+                        out->max_bytes);
         if (!at)
             return buf_check(out);
         stream->next_out = (Bytef *) at;
-        stream->avail_out = PIECE_BYTES;
+        stream->avail_out = (uInt) room;
         z = inflate(stream, Z_NO_FLUSH);
-        out->len += PIECE_BYTES - stream->avail_out;
+        out->len += room - stream->avail_out;
     }
     return z == Z_STREAM_END ? 0 : fail(-ERR_INVALID, "the gzip file is broken");
 }

@@ -9,6 +9,8 @@
 #include "base/macro.h"
 #include "net/stream.h"
 
+#include <stdio.h>
+
 #define PIECE_BYTES  (16 << 10)
 #define ENDLESS_MS   1 /* between two pieces of an endless body: 16 MB/s */
 #define DRIP_MS      500

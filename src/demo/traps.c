@@ -5,6 +5,8 @@
 
 #include "base/macro.h"
 
+#include <stdio.h>
+
 #define TRAP_LINKS 10 /* on each page of /trap/links/ */
 
 /* ---- traps ----------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #include "base/macro.h"
 #include "base/mem.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #if __has_include(<libpq-fe.h>)
 #include <libpq-fe.h>
@@ -24,7 +25,7 @@
 struct PgConn {
     PGconn *pg;
     char *url; /* owned */
-    bool is_waited_on;
+    int fd;    /* a duplicate of libpq's socket, which libpq closes when it likes; -1: none */
 };
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -157,7 +158,8 @@ static int connect_main(void *arg)
     if (PQsetnonblocking(conn->pg, 1) != 0)
         return fail_conn(conn, "connect");
     (void) PQsetNoticeReceiver(conn->pg, ignore_notice, NULL);
-    return 0;
+    conn->fd = fcntl(PQsocket(conn->pg), F_DUPFD_CLOEXEC, 0);
+    return conn->fd < 0 ? fail_errno("connect") : 0;
 }
 
 int pg_conn_open(PgConn **ret_conn, Str url)
@@ -166,6 +168,7 @@ int pg_conn_open(PgConn **ret_conn, Str url)
     int r;
 
     conn->url = mem_copy_c(url.data, url.len);
+    conn->fd = -1;
     r = sl_offload(connect_main, conn, .name = "connect to postgresql");
     if (r < 0)
         return r;
@@ -177,9 +180,8 @@ void pg_conn_close(PgConn *conn)
 {
     if (!conn)
         return;
-    if (conn->is_waited_on && PQsocket(conn->pg) >= 0)
-        sl_fd_forget(PQsocket(conn->pg));
     PQfinish(conn->pg);
+    sl_fd_close(conn->fd);
     mem_free(conn->url);
     mem_free(conn);
 }
@@ -195,8 +197,7 @@ SUSPENDS static int wait_for(PgConn *conn, int events, int *ret_events)
 {
     if (PQsocket(conn->pg) < 0)
         return fail_conn(conn, "wait");
-    conn->is_waited_on = true;
-    return sl_fd_wait(PQsocket(conn->pg), events, ret_events);
+    return sl_fd_wait(conn->fd, events, ret_events);
 }
 
 /* Send everything that is queued. */

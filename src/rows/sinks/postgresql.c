@@ -95,17 +95,19 @@ static void on_one(void *ctx, const char *const *values, int n_values)
     *is_there = n_values > 0 && values[0];
 }
 
-SUSPENDS static int read_mark(PgSink *sink, uint64_t caller_mark)
+/* On resume read the run's mark; otherwise forget one that an earlier start of the run left. */
+SUSPENDS static int read_mark(PgSink *sink, bool is_resume, uint64_t caller_mark)
 {
+    static const char select[] = "SELECT mark, note FROM sluice_marks WHERE run = $1";
+    static const char forget[] = "DELETE FROM sluice_marks WHERE run = $1";
     const char *const params[] = { sink->run_id };
     bool is_there = false;
     int r = pg_conn_ask(sink->conn, "read the marks", "SELECT to_regclass('sluice_marks')", NULL, 0,
                         on_one, &is_there);
 
     if (r == 0 && is_there)
-        r = pg_conn_ask(sink->conn, "read the marks",
-                        "SELECT mark, note FROM sluice_marks WHERE run = $1", params, 1, on_mark,
-                        sink);
+        r = pg_conn_ask(sink->conn, "read the marks", is_resume ? select : forget, params, 1,
+                        on_mark, sink);
     if (r == 0 && sink->mark < caller_mark)
         return fail(-ERR_CONFLICT,
                     "it holds mark %llu of this run, which had reached %llu: it is "
@@ -454,8 +456,8 @@ SUSPENDS static int pg_open(const SinkSpec *spec, const SinkOpts *opts, void **r
                     spec->table.data);
     row_types_init(&sink->types, opts->columns, opts->n_columns);
     r = pg_conn_open(&sink->conn, spec->target);
-    if (r == 0 && opts->is_resume)
-        r = read_mark(sink, opts->mark);
+    if (r == 0 && opts->run_id.len > 0)
+        r = read_mark(sink, opts->is_resume, opts->is_resume ? opts->mark : 0);
     if (r < 0)
         return r;
     *ret_mark = MAX(sink->mark, *ret_mark);

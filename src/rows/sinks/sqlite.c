@@ -181,6 +181,24 @@ static int read_mark(SqliteSink *sink, bool *ret_found)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* Forget a mark that an earlier start of the run left. */
+static int forget_mark(SqliteSink *sink)
+{
+    static const Str sql = STR("DELETE FROM sluice_marks WHERE run = ?");
+    AUTO(finalize) sqlite3_stmt *statement = NULL;
+    int rc, r;
+
+    if (sink->run_id.len == 0 || !has_marks_table(sink))
+        return 0;
+    r = prepare(sink, "forget the mark", sql, &statement);
+    if (r < 0)
+        return r;
+    (void) sqlite3_bind_text64(statement, 1, sink->run_id.data, sink->run_id.len, SQLITE_STATIC,
+                               SQLITE_UTF8);
+    rc = sqlite3_step(statement);
+    return rc == SQLITE_DONE ? 0 : fail_sqlite(sink, rc, "forget the mark");
+}
+
 static int resume(SqliteSink *sink)
 {
     int r = read_mark(sink, &sink->is_continued);
@@ -209,7 +227,9 @@ static int open_main(void *arg)
     (void) sqlite3_extended_result_codes(sink->db, 1);
     (void) sqlite3_busy_handler(sink->db, on_busy, sink);
     r = run_sql(sink, "open", "SELECT count(*) FROM sqlite_master");
-    return r < 0 || !sink->is_resume ? r : resume(sink);
+    if (r < 0)
+        return r;
+    return sink->is_resume ? resume(sink) : forget_mark(sink);
 }
 
 static int close_main(void *arg)

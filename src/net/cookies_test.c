@@ -55,7 +55,7 @@ TEST(refuses_other_text)
     EXPECT_ERR(http_cookies_load(jar, STR_C("a.test\tTRUE\t/\tFALSE\t0\tn\tv\n\nx\n")),
                -ERR_INVALID, "line 3 ");
     EXPECT_EQ(http_cookies_count(jar), 1);
-    EXPECT_ERR(http_cookies_load(jar, str_from("a\tTRUE\t/\tFALSE\t0\tn\t\0v", 24)), -ERR_INVALID,
+    EXPECT_ERR(http_cookies_load(jar, STR_C("a\tTRUE\t/\tFALSE\t0\tn\t\0v")), -ERR_INVALID,
                "line 1");
 }
 

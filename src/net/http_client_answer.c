@@ -277,22 +277,9 @@ void client_answer_begin(ClientSlot *slot)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* Which of our codes a failure of libcurl is. */
-static int code_of_result(CURLcode result)
+static bool is_tls_failure(CURLcode result)
 {
     switch ((int) result) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY: return -ERR_DNS;
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-    case CURLE_INTERFACE_FAILED:
-    case CURLE_NO_CONNECTION_AVAILABLE:
-    case CURLE_PROXY: return -ERR_NETWORK;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ENGINE_NOTFOUND:
@@ -307,11 +294,43 @@ static int code_of_result(CURLcode result)
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
     case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_CLIENTCERT: return -ERR_TLS;
+    case CURLE_SSL_CLIENTCERT: return true;
+    default: return false;
+    }
+}
+
+static bool is_network_failure(CURLcode result)
+{
+    switch ((int) result) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_INTERFACE_FAILED:
+    case CURLE_NO_CONNECTION_AVAILABLE:
+    case CURLE_PROXY: return true;
+    default: return false;
+    }
+}
+
+/* Which of our codes a failure of libcurl is. */
+static int code_of_result(CURLcode result, HttpPhase phase)
+{
+    if (is_tls_failure(result))
+        return -ERR_TLS;
+    if (is_network_failure(result))
+        return -ERR_NETWORK;
+    switch ((int) result) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY: return -ERR_DNS;
     case CURLE_OPERATION_TIMEDOUT: return -ETIMEDOUT;
     case CURLE_OUT_OF_MEMORY: return -ENOMEM;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL: return -ERR_INVALID;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* of our URL, or of what came */
+        return phase < HTTP_PHASE_ANSWER ? -ERR_INVALID : -ERR_HTTP;
     default: return -ERR_HTTP;
     }
 }
@@ -358,7 +377,7 @@ static HttpPhase find_phase(const ClientSlot *slot)
         return slot->is_started ? HTTP_PHASE_NAME : HTTP_PHASE_TURN;
     if (!is_tls)
         return HTTP_PHASE_CONNECT;
-    if (code_of_result(slot->result) == -ERR_TLS || time_of(slot, CURLINFO_CONNECT_TIME_T) > 0)
+    if (is_tls_failure(slot->result) || time_of(slot, CURLINFO_CONNECT_TIME_T) > 0)
         return HTTP_PHASE_TLS;
     return slot->is_connected && !slot->is_proxied ? HTTP_PHASE_TLS : HTTP_PHASE_CONNECT;
 }
@@ -434,17 +453,15 @@ int client_answer_fail(ClientSlot *slot)
 {
     const HttpAnswer *answer = slot->answer;
     const char *words = slot->words[0] ? slot->words : curl_easy_strerror(slot->result);
-    int code = code_of_result(slot->result);
+    int code = code_of_result(slot->result, answer->phase);
 
-    if (code == -ERR_INVALID && answer->phase >= HTTP_PHASE_ANSWER)
-        code = -ERR_HTTP; /* not of our URL: what came is something else than HTTP */
     if (slot->is_denied && !slot->is_opened)
         return fail(-ERR_FORBIDDEN, "the address %s is not allowed", slot->denied);
     if (slot->stop_error < 0)
         return err_put(&slot->err);
     if (slot->result == CURLE_OPERATION_TIMEDOUT)
         return fail_timeout(slot);
-    if (answer->is_cut_short && code == -ERR_NETWORK)
+    if (answer->is_cut_short && is_network_failure(slot->result))
         return fail(code, "the answer was cut short after %llu bytes: %s",
                     (unsigned long long) answer->bytes_down, words);
     return fail(code, "%s", words);

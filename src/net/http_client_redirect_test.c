@@ -187,7 +187,8 @@ SUSPENDS static void check_secrets(World *world)
     call.url = url_at(world->sites[0].base, "/there-and-back", url);
     EXPECT_OK(http_client_call(world->client, &call, &answer));
     EXPECT(head_has(buf_str(first), "GET /end HTTP/1.1\r\n"));
-    EXPECT(head_has(str_from(strstr(first->data, "GET /end"), 300), "Bearer t0ken"));
+    buf_add_char(first, 0);
+    EXPECT(strstr(strstr(first->data, "GET /end"), "Bearer t0ken"));
     EXPECT(!head_has(buf_str(second), "t0ken"));
     http_answer_reset(&answer);
     buf_reset(first);

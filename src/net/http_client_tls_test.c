@@ -216,8 +216,9 @@ SUSPENDS static void check_versions(World *world)
     http_answer_reset(&answer);
     EXPECT_OK(http_client_call(
         world->client,
-        &(HttpCall){ .url = tls_url("a.shop.test", "/", url), .body = STR_C("data") }, &answer));
-    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 a.shop.test POST"));
+        &(HttpCall){ .url = tls_url("a.shop.test", "/", url), .method = STR_C("DELETE") },
+        &answer));
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 a.shop.test DELETE"));
     http_answer_reset(&answer);
     (void) snprintf(url, sizeof(url), "http://shop.test:%s/", nginx.plain_port);
     EXPECT_OK(http_client_call(

@@ -44,6 +44,7 @@ typedef struct World {
     HttpClient *client;
     HttpClientOpts opts;
     SiteServe serve;
+    bool is_started;
     bool has_raw; /* the second site is */
     SUSPENDS void (*check)(struct World *world);
 } World;
@@ -135,6 +136,7 @@ SUSPENDS static inline int world_main(void *arg)
     World *world = arg;
     int r;
 
+    world->is_started = true;
     for (size_t i = 0; i < SITES; i++) {
         world->sites[i].world = world;
         world->sites[i].is_raw = world->has_raw && i == 1;
@@ -164,8 +166,8 @@ static inline void world_run_with(World template, const HttpClientOpts *opts)
         if (opts)
             world.opts = *opts;
         r = sl_run(world_main, &world, .loop = loops[i]);
-        if (r == -ERR_UNSUPPORTED && loops[i] == SL_LOOP_URING)
-            continue;
+        if (!world.is_started && loops[i] == SL_LOOP_URING)
+            continue; /* the machine has none */
         EXPECT_OK(r);
     }
 }

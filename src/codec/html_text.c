@@ -120,7 +120,7 @@ static void add_text(Flow *flow, Str text)
         size_t start = i;
 
         if (is_space(text.data[i])) {
-            flow->due = MAX(flow->due, DUE_SPACE);
+            flow->due = MAX(flow->due, (Due) DUE_SPACE);
             i++;
             continue;
         }
@@ -157,7 +157,7 @@ static void leave(Flow *flow, const lxb_dom_node_t *node)
 {
     flow->n_pre -= is_pre(node);
     if (is_cell(node))
-        flow->due = MAX(flow->due, DUE_TAB);
+        flow->due = MAX(flow->due, (Due) DUE_TAB);
     else if (is_block(node))
         flow->due = DUE_LINE;
 }

@@ -26,11 +26,11 @@ static void add_card(Buf *out, const Shop *shop, uint64_t id)
     shop_add_cents(out, product.price_cents);
     ADD(out, "\">");
     shop_add_price_html(out, product.locale, product.price_cents);
-    ADD(out, "</p>\n  <p class=\"rating\" data-rating=\"");
+    ADD(out, "</p>\n  <p class=\"score\"><span class=\"rating\" data-rating=\"");
     shop_add_rating(out, product.rating_tenths);
     ADD(out, "\">");
     shop_add_rating(out, product.rating_tenths);
-    ADD(out, " out of 5</p>\n</article>\n");
+    ADD(out, "</span> out of 5</p>\n</article>\n");
 }
 
 /* ---- the home page --------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  *
  *   h1                 the name                        .price         as people write it
  *   [data-price]       exact: "1234.56"                .category      the category's name
- *   .rating            "4.3 out of 5", data-rating     nav.breadcrumb home, category, product
+ *   .rating            "4.3", data-rating="4.3"        nav.breadcrumb home, category, product
  *   .related a         eight others of its category    .review        20 to 25 of them
  *
  * Written through one reserved piece of memory: the fixed parts are literals, the filler is copied
@@ -191,10 +191,11 @@ static void add_facts(Buf *out, const Product *product)
     buf_add_c(out, product->category->slug);
     ADD(out, "\">");
     demo_add_html(out, str_from_c(product->category->name));
-    ADD(out, "</a></p>\n<p class=\"rating\" itemprop=\"aggregateRating\" itemscope "
-             "itemtype=\"https://schema.org/AggregateRating\" data-rating=\"");
+    ADD(out, "</a></p>\n<p class=\"score\" itemprop=\"aggregateRating\" itemscope "
+             "itemtype=\"https://schema.org/AggregateRating\"><span class=\"rating\" "
+             "itemprop=\"ratingValue\" data-rating=\"");
     shop_add_rating(out, product->rating_tenths);
-    ADD(out, "\"><span itemprop=\"ratingValue\">");
+    ADD(out, "\">");
     shop_add_rating(out, product->rating_tenths);
     ADD(out, "</span> out of 5 (<span itemprop=\"reviewCount\">");
     buf_add_u64(out, product->n_reviews);

@@ -47,22 +47,24 @@ static bool is_file_name(const char *word)
 
 static int read_file(Arena *arena, const char *name, size_t bytes_max, Str *ret_text)
 {
+    AUTO(buf_deinit) Buf text = { 0 };
     FILE *file = fopen(name, "rbe");
-    char *text;
+    char piece[1024];
     size_t len;
+    bool is_broken;
 
     if (!file)
         return fail_errno("%s", name);
-    text = arena_zalloc(arena, bytes_max + 1);
-    len = fread(text, 1, bytes_max + 1, file);
-    if (ferror(file)) {
-        (void) fclose(file);
-        return fail(-ERR_USAGE, "%s cannot be read; it must be a file", name);
-    }
+    buf_init(&text, bytes_max);
+    while ((len = fread(piece, 1, sizeof(piece), file)) > 0)
+        buf_add(&text, piece, len);
+    is_broken = ferror(file) != 0;
     (void) fclose(file);
-    if (len > bytes_max)
+    if (is_broken)
+        return fail(-ERR_USAGE, "%s cannot be read; it must be a file", name);
+    if (text.is_failed)
         return fail(-ERR_TOO_LARGE, "%s is larger than %zu bytes", name, bytes_max);
-    *ret_text = str_from(text, len);
+    *ret_text = arena_copy(arena, buf_str(&text));
     return 0;
 }
 

@@ -255,7 +255,7 @@ static bool is_line(Str line)
         fields[i] = str_cut(rest, '\t', &rest);
     return domain_of(line.data).len > 0 && is_flag(fields[1]) && fields[2].len > 0 &&
            is_flag(fields[3]) && str_to_u64(fields[4], INT64_MAX, &expiry) == 0 &&
-           fields[5].len > 0 && !memchr(rest.data, '\t', rest.len);
+           fields[5].len > 0 && str_find(rest, '\t') < 0;
 }
 
 int http_cookies_load(HttpCookies *jar, Str text)

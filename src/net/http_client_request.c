@@ -18,6 +18,7 @@
 #include "net/cookies_int.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 /* ---- header lines ---------------------------------------------------------------------------- */
 
@@ -292,6 +293,26 @@ int client_request_start(HttpClient *client)
     return agent->is_failed ? buf_check(agent) : buf_check(encoding);
 }
 
+/*
+ * One file of certificates, and no folder beside it: libcurl keeps what it has read for all
+ * connections of a client only then, and reading takes longer than many a page.
+ */
+static void set_trust(ClientSlot *slot)
+{
+    const char *own = slot->client->opts.ca_file;
+    const char *systems = curl_version_info(CURLVERSION_NOW)->cainfo;
+    CURL *easy = slot->easy;
+
+    if (own) {
+        (void) curl_easy_setopt(easy, CURLOPT_CAINFO, own);
+        (void) curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, own);
+    }
+    if (own || (systems && access(systems, R_OK) == 0)) {
+        (void) curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        (void) curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+    }
+}
+
 void client_request_init(ClientSlot *slot)
 {
     const HttpClientOpts *opts = &slot->client->opts;
@@ -309,8 +330,5 @@ void client_request_init(ClientSlot *slot)
     (void) curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     (void) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) CLIENT_RECEIVE_BYTES);
     (void) curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    if (opts->ca_file) {
-        (void) curl_easy_setopt(easy, CURLOPT_CAINFO, opts->ca_file);
-        (void) curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, opts->ca_file);
-    }
+    set_trust(slot);
 }

@@ -20,14 +20,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-typedef char CurlText;
-DEFINE_AUTO(CurlText *, curl_free);
 DEFINE_AUTO(CURLU *, curl_url_cleanup);
 
 /* The host of a hop's URL, as libcurl understands it. Numbers are in their plain form. */
 typedef struct Host {
-    CurlText *text; /* without brackets; owned by libcurl's allocator */
-    CurlText *port;
+    char *text; /* without brackets; owned by libcurl's allocator */
+    char *port;
     bool is_numeric;
     struct sockaddr_storage address; /* when it is */
 } Host;

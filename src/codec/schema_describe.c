@@ -226,6 +226,14 @@ static bool is_zero(const SchemaField *field, const void *slot)
     return true;
 }
 
+/* Whether the value says no more than that nothing was given. */
+static bool says_nothing(const SchemaField *field, const void *slot)
+{
+    if (field->absent != 0)
+        return *(const int64_t *) slot == field->absent;
+    return is_zero(field, slot);
+}
+
 static void encode_value(JsonWriter *writer, const SchemaField *field, const void *slot);
 
 static void encode_list(JsonWriter *writer, const SchemaField *field, const SchemaList *list)
@@ -289,7 +297,7 @@ void schema_encode(JsonWriter *writer, const Schema *schema, const void *value)
         const SchemaField *field = &schema->fields[i];
         const char *slot = (const char *) value + field->offset;
 
-        if (!field->is_required && is_zero(field, slot))
+        if (!field->is_required && says_nothing(field, slot))
             continue;
         json_write_key(writer, field->name);
         encode_value(writer, field, slot);
@@ -312,6 +320,8 @@ static int check_shape(const Schema *schema, const SchemaField *field, unsigned 
         return fail(-ERR_INTERNAL, "%s.%s: a list without its item", schema->name, field->name);
     if (field->range.is_set && field->range.min > field->range.max)
         return fail(-ERR_INTERNAL, "%s.%s: the range is empty", schema->name, field->name);
+    if (field->absent != 0 && field->kind != SCHEMA_INT && field->kind != SCHEMA_DURATION)
+        return fail(-ERR_INTERNAL, "%s.%s: absent is for numbers", schema->name, field->name);
     if (field->is_required && field->default_text)
         return fail(-ERR_INTERNAL, "%s.%s: required, and has a default", schema->name, field->name);
     if (field->offset + schema_member_bytes(field) > schema->struct_bytes)

@@ -8,11 +8,11 @@
 #include "base/err.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "rows/bar.h"
 
 #include <sluice/handler.h>
 
 #define COMPARE_CONCURRENCY 100
-#define BAR_CELLS           50
 
 typedef struct Side {
     int64_t concurrency;
@@ -24,21 +24,30 @@ static double seconds(const Side *side)
     return (double) side->result.report.took_ns / NS_PER_S;
 }
 
-static void say_side(Task *task, const Side *side, double longest)
+static Str side_text(Arena *arena, const Side *side)
 {
-    AUTO(buf_deinit) Buf line = { 0 };
-    const CrawlReport *report = &side->result.report;
-    double share = longest > 0 ? seconds(side) / longest : 0;
-    int eighths = MAX((int) (share * BAR_CELLS * 8 + 0.5), 1);
+    double rate = seconds(side) > 0 ? (double) report_pages(&side->result.report) / seconds(side)
+                                    : 0;
 
-    buf_printf(&line, "%4lld at once ", (long long) side->concurrency);
-    for (int i = 0; i < eighths / 8; i++)
-        buf_add_c(&line, "█");
-    if (eighths % 8) /* U+2588 to U+258F: from a whole block to an eighth of one */
-        buf_printf(&line, "\xe2\x96%c", 0x88 + 8 - eighths % 8);
-    buf_printf(&line, " %.2f s, %.0f pages/s", seconds(side),
-               seconds(side) > 0 ? (double) report_pages(report) / seconds(side) : 0);
-    task_log(task, buf_str(&line));
+    return arena_printf(arena, "%.2f s, %.0f pages/s", seconds(side), rate);
+}
+
+static void say_bars(Task *task, const Side *one, const Side *many)
+{
+    AUTO(buf_deinit) Buf text = { 0 };
+    const Bar bars[] = {
+        { .label = str_from_c("one at a time"),
+          .value = seconds(one),
+          .text = side_text(task->arena, one) },
+        { .label = arena_printf(task->arena, "%lld at once", (long long) many->concurrency),
+          .value = seconds(many),
+          .text = side_text(task->arena, many) },
+    };
+    Str rest;
+
+    bar_print(&text, bars, ARRAY_LEN(bars), &(BarStyle){ 0 });
+    for (rest = buf_str(&text); rest.len;)
+        task_log(task, str_cut(rest, '\n', &rest));
 }
 
 static void write_side(JsonWriter *writer, const Side *side)
@@ -56,7 +65,6 @@ static void write_side(JsonWriter *writer, const Side *side)
 static void say_both(Task *task, const Side *one, const Side *many, double speed_up)
 {
     AUTO(buf_deinit) Buf text = { 0 };
-    double longest = MAX(seconds(one), seconds(many));
     Str rest;
 
     report_write_text(&many->result.report, &text);
@@ -64,8 +72,7 @@ static void say_both(Task *task, const Side *one, const Side *many, double speed
         task_log(task, str_cut(rest, '\n', &rest));
     if (many->result.wrote_to.len)
         task_log(task, many->result.wrote_to);
-    say_side(task, one, longest);
-    say_side(task, many, longest);
+    say_bars(task, one, many);
     task_log(task, arena_printf(task->arena, "%.1f times as fast", speed_up));
 }
 

@@ -49,7 +49,8 @@ int unpack_gzip(Str body, size_t bytes_max, Buf *out, Str *ret_body)
     *ret_body = body;
     if (!is_gzip(body))
         return 0;
-    buf_init(out, bytes_max);
+    buf_reset(out);
+    out->max_bytes = bytes_max;
     if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
         return fail(-ENOMEM, "zlib has no memory");
     r = inflate_all(&stream, out);

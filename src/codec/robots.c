@@ -16,8 +16,9 @@
  *   patterns   are escaped (see robots_escape). Allow of /a/index.html is Allow of /a/ as well.
  *
  * Where the RFC's text and Google's library differ, the library is followed: %62 in a pattern is
- * not the letter b, for instance. Crawl-delay is in neither and belongs to the agents that the
- * group has named so far.
+ * not the letter b, for instance. Crawl-delay is in neither. It belongs to the agents that are
+ * named right before it: a file that gives each agent its delay and no rules would otherwise be one
+ * group, and the delay for a bot that is not wanted would be everybody's.
  *
  * Rules are sorted by the length of their pattern, longest first, Allow before Disallow, then by
  * line: the first that matches decides (robots_match.c). Everything is gathered in buffers and
@@ -49,8 +50,10 @@ typedef struct Parser {
     Buf sitemaps;   /* RobotsSpan each */
     size_t n_sitemaps;
     unsigned line;
-    bool in_any, in_own; /* the group that is being read names them */
-    bool has_rules;      /* it has rules already: the next User-agent begins another */
+    bool in_any, in_own;       /* the group that is being read names them */
+    bool has_rules;            /* it has rules already: the next User-agent begins another */
+    bool paces_any, paces_own; /* a Crawl-delay is for them */
+    bool has_delay;            /* there was one: the next User-agent is of others */
     bool has_any, has_own;
     bool is_cut;
 } Parser;
@@ -180,12 +183,14 @@ static bool names_any(Str value)
 
 static void take_agent(Parser *parser, Str value)
 {
+    if (parser->has_rules || parser->has_delay)
+        parser->paces_any = parser->paces_own = parser->has_delay = false;
     if (parser->has_rules)
         parser->in_any = parser->in_own = parser->has_rules = false;
     if (names_any(value)) {
-        parser->in_any = parser->has_any = true;
+        parser->in_any = parser->has_any = parser->paces_any = true;
     } else if (str_eq_nocase(robots_product_token(value), parser->agent)) {
-        parser->in_own = parser->has_own = true;
+        parser->in_own = parser->has_own = parser->paces_own = true;
         buf_deinit(&parser->any.rules); /* they do not count any more */
     }
 }
@@ -273,10 +278,13 @@ static int64_t read_delay(Str text)
 
 static void take_delay(Parser *parser, Str value)
 {
-    Asked *asked = asked_now(parser);
+    int64_t delay_ms = read_delay(value);
 
-    if (asked)
-        asked->delay_ms = MAX(asked->delay_ms, read_delay(value));
+    parser->has_delay = true;
+    if (parser->paces_any)
+        parser->any.delay_ms = MAX(parser->any.delay_ms, delay_ms);
+    if (parser->paces_own)
+        parser->own.delay_ms = MAX(parser->own.delay_ms, delay_ms);
 }
 
 static void take_sitemap(Parser *parser, Str value)

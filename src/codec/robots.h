@@ -54,17 +54,17 @@ Str robots_target(Str url);
  * Whether TARGET may be fetched: path and query as they go on the wire ("/a/b?x=1"), beginning
  * with "/" (an empty one and "?x" count as "/" and "/?x"). Hexadecimal digits of escapes are made
  * upper case and bytes above 0x7f escaped before the comparison, as in the rules. /robots.txt
- * always may. Not, when there was no memory to do so.
+ * always may. When it cannot be told (RobotsMatch.is_undecided) it may not.
  */
 bool robots_allows(const Robots *robots, Str target);
 
 typedef struct RobotsMatch {
     bool is_allowed;
-    bool is_by_rule;       /* a rule decided: the fields below are set */
-    bool is_allow_rule;    /* Allow, otherwise Disallow */
-    unsigned line;         /* of the rule, from 1 */
-    Str pattern;           /* as compared: escaped; borrowed from the rules */
-    bool is_out_of_memory; /* there was none to normalise the target */
+    bool is_by_rule;    /* a rule decided: the fields below are set */
+    bool is_allow_rule; /* Allow, otherwise Disallow */
+    unsigned line;      /* of the rule, from 1 */
+    Str pattern;        /* as compared: escaped; borrowed from the rules */
+    bool is_undecided;  /* not allowed for want of memory, or after LIMIT_ROBOTS_STEPS */
 } RobotsMatch;
 
 /* As robots_allows, with the rule that decided. */

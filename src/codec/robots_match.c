@@ -5,7 +5,8 @@
  * for behind the one before, as far to the left as it can be, and with "$" at the end the last
  * piece must end the target. Going left first never loses a match, so nothing is ever tried twice:
  * a pattern of a thousand stars costs one walk over the target (memmem is linear but for a constant
- * where the piece is short).
+ * where the piece is short). A file may have fifty thousand patterns, each worth a walk over a long
+ * target: the walks for one question are counted, and past LIMIT_ROBOTS_STEPS the answer is no.
  *
  *   /a*b*c$   against   /a..b..b..c      "/a" begins it, "b" at the first b, "c" ends it
  *
@@ -14,6 +15,7 @@
 #include "codec/robots.h"
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "codec/robots_int.h"
 
@@ -21,18 +23,20 @@
 
 /* ---- patterns ---------------------------------------------------------------------------------*/
 
-/* Find PIECE in TARGET from AT on; moves *at behind it. */
-static bool skip_to(Str target, Str piece, size_t *at)
+/* Find PIECE in TARGET from AT on; moves *at behind it. False as well when *steps, which are the
+ * bytes that may yet be walked over, do not suffice: they are 0 then. */
+static bool skip_to(Str target, Str piece, size_t *at, size_t *steps)
 {
     const char *found;
+    size_t end;
 
     if (piece.len == 0)
         return true;
     found = memmem(target.data + *at, target.len - *at, piece.data, piece.len);
-    if (!found)
-        return false;
-    *at = (size_t) (found - target.data) + piece.len;
-    return true;
+    end = found ? (size_t) (found - target.data) + piece.len : target.len;
+    *steps -= MIN(*steps, end - *at);
+    *at = end;
+    return found && *steps > 0;
 }
 
 /* Whether TARGET ends with PIECE, not before AT. */
@@ -41,7 +45,7 @@ static bool ends_with(Str target, Str piece, size_t at)
     return target.len - at >= piece.len && str_ends(target, piece);
 }
 
-static bool pattern_matches(Str pattern, Str target)
+static bool pattern_matches(Str pattern, Str target, size_t *steps)
 {
     bool is_anchored = pattern.data[pattern.len - 1] == '$';
     bool has_star;
@@ -61,8 +65,8 @@ static bool pattern_matches(Str pattern, Str target)
         has_star = str_find(pattern, '*') >= 0;
         piece = str_cut(pattern, '*', &pattern);
         if (!has_star)
-            return is_anchored ? ends_with(target, piece, at) : skip_to(target, piece, &at);
-        if (!skip_to(target, piece, &at))
+            return is_anchored ? ends_with(target, piece, at) : skip_to(target, piece, &at, steps);
+        if (!skip_to(target, piece, &at, steps))
             return false;
     }
 }
@@ -75,10 +79,12 @@ static Str pattern_of(const Robots *robots, const RobotsRule *rule)
 /* TARGET begins with "/". */
 static RobotsMatch decide(const Robots *robots, Str target)
 {
+    size_t steps = LIMIT_ROBOTS_STEPS;
+
     for (size_t i = 0; i < robots->n_rules; i++) {
         const RobotsRule *rule = &robots->rules[i];
 
-        if (pattern_matches(pattern_of(robots, rule), target))
+        if (pattern_matches(pattern_of(robots, rule), target, &steps))
             return (RobotsMatch){
                 .is_allowed = rule->is_allow,
                 .is_by_rule = true,
@@ -86,6 +92,8 @@ static RobotsMatch decide(const Robots *robots, Str target)
                 .line = rule->line,
                 .pattern = pattern_of(robots, rule),
             };
+        if (steps == 0)
+            return (RobotsMatch){ .is_undecided = true };
     }
     return (RobotsMatch){ .is_allowed = true };
 }
@@ -158,7 +166,7 @@ static RobotsMatch decide_copy(const Robots *robots, Str target, bool should_esc
     char *copy = bytes > sizeof(scratch) ? heap : scratch;
 
     if (!copy)
-        return (RobotsMatch){ .is_out_of_memory = true };
+        return (RobotsMatch){ .is_undecided = true };
     if (target.len == 0 || target.data[0] != '/')
         copy[n++] = '/';
     if (should_escape)
@@ -197,8 +205,8 @@ void robots_explain(const Robots *robots, Str target, Buf *out)
         buf_add_c(out, "/robots.txt itself is always allowed");
     else if (robots->standing)
         buf_add_c(out, robots->standing);
-    else if (match.is_out_of_memory)
-        buf_add_c(out, "no memory to compare it with the rules");
+    else if (match.is_undecided)
+        buf_add_c(out, "the rules take too long to compare it with");
     else if (!match.is_by_rule)
         buf_add_c(out, "no rule matches");
     else

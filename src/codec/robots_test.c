@@ -139,6 +139,11 @@ TEST(matches_patterns)
         { "/100%", "/100%", true },
         { "/100%4", "/100%4", true },
         { "/100%zz", "/100%zz", true },
+        { "/\xe2\x9c\xbc*t$", "/%E2%9C%BCtest", true },
+        { "/\xe2\x9c\xbc*t$", "/%e2%9c%bctesting", false },
+        { "/%a%a", "/%a%a/i", true },
+        { "/http%3A%2F%2Fe", "/http%3a%2f%2fe/x", true },
+        { "/http%3A%2F%2Fe", "/http://e", false },
         { "/%62ar", "/bar", false }, /* as the library has it, whatever the RFC says */
         { "/a", "a", true },         /* targets get the slash that they lack */
         { "/?q", "?q", true },
@@ -266,7 +271,12 @@ TEST(reads_delays)
     EXPECT_EQ(delay_of("User-agent: *\nCrawl-delay: 9\nUser-agent: sluice\nDisallow: /x"), -1);
     EXPECT_EQ(delay_of("User-agent: *\nCrawl-delay: 9\nDisallow:\nUser-agent: sluice\nAllow: /"),
               -1);
-    EXPECT_EQ(delay_of("User-agent: sluice\nCrawl-delay: 2\nUser-agent: *\nCrawl-delay: 9"), 9000);
+    EXPECT_EQ(delay_of("User-agent: sluice\nCrawl-delay: 2\nUser-agent: *\nCrawl-delay: 9"), 2000);
+    /* Each agent has its own, although for rules all of this is one group. */
+    EXPECT_EQ(delay_of("User-agent: *\nCrawl-delay: 1\n\nUser-agent: b\nCrawl-delay: 120"), 1000);
+    EXPECT_EQ(delay_of("User-agent: b\nUser-agent: *\nCrawl-delay: 3\nDisallow: /"), 3000);
+    EXPECT_EQ(delay_of("User-agent: *\nDisallow: /a\nCrawl-delay: 3"), 3000);
+    EXPECT_EQ(delay_of("User-agent: *\nUser-agent: sluice\nCrawl-delay: 3"), 3000);
 }
 
 TEST(lists_sitemaps)
@@ -424,6 +434,29 @@ TEST(is_not_slowed_by_wildcards)
     EXPECT(robots_allows(robots, buf_str(&target)));
     buf_add_char(&target, 'b');
     EXPECT(!robots_allows(robots, buf_str(&target)));
+}
+
+/* Many short wildcards: the answer comes after so many steps, and is no. */
+TEST(gives_up_on_hostile_files)
+{
+    AUTO(buf_deinit) Buf body = { 0 };
+    AUTO(buf_deinit) Buf target = { 0 };
+    AUTO(robots_free) Robots *robots = NULL;
+
+    buf_add_c(&body, "User-agent: *\n");
+    for (int i = 0; body.len < LIMIT_ROBOTS_BYTES - 100; i++)
+        buf_printf(&body, "Disallow: *aaa%db\n", i);
+    buf_add_char(&target, '/');
+    for (int i = 0; i < 2000; i++)
+        buf_add_char(&target, 'a');
+    buf_add_char(&target, '\0');
+    target.len--;
+    EXPECT_OK(robots_parse(buf_str(&body), STR_C("sluice"), &robots));
+    EXPECT(robots_match(robots, buf_str(&target)).is_undecided);
+    EXPECT(!robots_allows(robots, buf_str(&target)));
+    EXPECT(robots_allows(robots, STR_C("/robots.txt")));
+    EXPECT(robots_allows(robots, STR_C("/an/address/of/usual/length?and=a&few=parameters")));
+    expect_words(robots, target.data, "the rules take too long to compare it with");
 }
 
 TEST(keeps_little)

@@ -130,7 +130,7 @@ static SitemapMode mode_of(Str tag)
 
     if (str_eq_c(tag, "?"))
         return MODE_PI;
-    if (tag.len == 1 && (tag.data[0] <= ' ' || (tag.data[0] >= '0' && tag.data[0] <= '9')))
+    if (tag.len == 1 && memchr(" \t\r\n0123456789=", tag.data[0], 15))
         return MODE_CONTENT; /* "a < b" */
     if (tag.len == 0 || tag.data[0] != '!')
         return MODE_TAG;

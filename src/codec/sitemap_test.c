@@ -132,6 +132,8 @@ TEST(reads_cdata)
 /* The end of an entry ends what is open in it. */
 TEST(bears_missing_end_tags)
 {
+    expect_urlset(
+        "<urlset><\xc3\xa9></\xc3\xa9><url><x>1 < 2 <= 3 <4</x><loc>a</loc></url></urlset>", "a\n");
     expect_urlset("<urlset><url><loc>a</url><url><loc>b<x><y></url><url><loc>c</loc></url>"
                   "</urlset>",
                   "a\nb\nc\n");

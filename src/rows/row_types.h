@@ -15,6 +15,7 @@ typedef struct RowTypes {
 
 void row_types_init(RowTypes *types, const RowColumn *columns, size_t n_columns);
 void row_types_deinit(RowTypes *types);
+DEFINE_AUTO_VALUE(RowTypes, row_types_deinit);
 
 /*
  * Settle the columns that are not: integers and numbers give numbers, other mixtures text, and so

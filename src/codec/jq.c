@@ -3,10 +3,10 @@
  *
  * libjq has no switches for what a program may reach, but names in jq are lexical: a definition
  * before the program's text hides the one of the library. So each program is compiled behind a
- * prelude that defines anew what reads (`input`, `env`, `modulemeta`), what ends or prints (`halt`,
- * `debug`), and what libjq 1.6 does badly with: repeating a string beyond all memory, an array made
- * of one index of a thousand million, a search for the empty string that never ends. `$ENV` is bound
- * to an empty object; `import` is a syntax error, because it does not stand first.
+ * prelude that defines anew what reads (`input`, `env`, `modulemeta`), what ends or prints
+ * (`halt`, `debug`), and what libjq 1.6 does badly with: repeating a string beyond all memory, an
+ * array of one index that is a thousand million, a search for the empty string that never ends.
+ * `$ENV` is bound to an empty object; `import` is a syntax error, for it does not stand first.
  *
  * What remains is a program that does not end. libjq looks at its `halted` flag before each step,
  * which is what jq_stop sets. The flag is cleared when a run starts, so jq_run looks at one of our

@@ -72,25 +72,33 @@ static const Schema paging_schema = SCHEMA(FetchPagination, paging_fields,
                                            "One page after another.", .check = check_paging);
 
 /* What both tables have. */
-#define SOURCE_FIELDS                                                                                  \
-    FIELD_STR(FetchSourceArgs, method, "the method (default GET, or POST with a body)",                \
-              .pattern = SCHEMA_HEADER_NAME, .range = RANGE(0, 32)),                                   \
-        FIELD_MAP(FetchSourceArgs, params, "parameters of the query", .takes_values = true,            \
-                  .range = RANGE(0, LIMIT_FETCH_PARAMS), .flag = "param"),                             \
-        FIELD_MAP(FetchSourceArgs, headers, "further headers", .pattern = SCHEMA_HEADER_NAME,          \
-                  .range = RANGE(0, LIMIT_FETCH_HEADERS), .flag = "header"),                           \
-        FIELD_JSON(FetchSourceArgs, body,                                                              \
-                   "what to send: JSON, or a string that is sent as it is"),                           \
-        FIELD_OBJECT(FetchSourceArgs, auth, &auth_schema, "who asks"),                                 \
-        FIELD_OBJECT(FetchSourceArgs, pagination, &paging_schema, "one page after another"),           \
-        FIELD_STR(FetchSourceArgs, each, "where the items are: a row for each",                        \
-                  .range = RANGE(0, LIMIT_FETCH_EXPR_BYTES), .holder = "PATH"),                        \
-        FIELD_JSON(FetchSourceArgs, fields,                                                            \
-                   "columns: {\"name\": \"path or jq\"} or {\"name\": {\"path\": …, \"unit\": …, " \
-                   "\"type\": …, \"required\": …}}"),                                                  \
-        FIELD_MAP(FetchSourceArgs, field, "a column and its path or jq expression",                    \
-                  .range = RANGE(0, LIMIT_FETCH_FIELDS), .holder = "NAME=PATH"),                       \
-        FIELD_BOOL(FetchSourceArgs, retry_unsafe, "retry POST and PATCH as well")
+#define METHOD_FIELD                                                                 \
+    FIELD_STR(FetchSourceArgs, method, "the method (default GET, POST with a body)", \
+              .pattern = SCHEMA_HEADER_NAME, .range = RANGE(0, 32))
+#define PARAMS_FIELD                                                               \
+    FIELD_MAP(FetchSourceArgs, params, "parameters of the query", .flag = "param", \
+              .takes_values = true, .range = RANGE(0, LIMIT_FETCH_PARAMS))
+#define HEADERS_FIELD                                                        \
+    FIELD_MAP(FetchSourceArgs, headers, "further headers", .flag = "header", \
+              .pattern = SCHEMA_HEADER_NAME, .range = RANGE(0, LIMIT_FETCH_HEADERS))
+#define BODY_FIELD FIELD_JSON(FetchSourceArgs, body, "what to send: JSON, or a string as it is")
+#define AUTH_FIELD FIELD_OBJECT(FetchSourceArgs, auth, &auth_schema, "who asks")
+#define PAGINATION_FIELD \
+    FIELD_OBJECT(FetchSourceArgs, pagination, &paging_schema, "one page after another")
+#define EACH_FIELD                                                          \
+    FIELD_STR(FetchSourceArgs, each, "where the items are: a row for each", \
+              .range = RANGE(0, LIMIT_FETCH_EXPR_BYTES), .holder = "PATH")
+#define FIELDS_FIELD                               \
+    FIELD_JSON(FetchSourceArgs, fields,            \
+               "columns: {\"name\": \"path\"} or " \
+               "{\"name\": {\"path\": …, \"unit\": …, \"type\": …, \"required\": …}}")
+#define FIELD_FIELD                                                             \
+    FIELD_MAP(FetchSourceArgs, field, "a column and its path or jq expression", \
+              .range = RANGE(0, LIMIT_FETCH_FIELDS), .holder = "NAME=PATH")
+#define UNSAFE_FIELD FIELD_BOOL(FetchSourceArgs, retry_unsafe, "retry POST and PATCH as well")
+#define SOURCE_FIELDS                                                                    \
+    METHOD_FIELD, PARAMS_FIELD, HEADERS_FIELD, BODY_FIELD, AUTH_FIELD, PAGINATION_FIELD, \
+        EACH_FIELD, FIELDS_FIELD, FIELD_FIELD, UNSAFE_FIELD
 
 static const SchemaField source_fields[] = {
     FIELD_STR(FetchSourceArgs, name, "shown in the table (default: the host)",

@@ -308,18 +308,19 @@ const Handler handler_fetch = {
     .type = "fetch",
     .summary = "Asks several JSON APIs at once and shows the fields that matter as one table.",
     .details =
-        "Sources, their fields and everything else stand in a YAML file, or in flags for one "
-        "source. Fields are paths (current.temperature) or expressions of jq. A source that fails "
-        "is a row that says why; the exit code is 0 when all answered, 2 when some did, 1 when "
-        "none did or with --strict. Private addresses are refused when it runs in an engine, "
-        "unless the configuration allows them.",
+        "Sources, their fields and everything else stand in a YAML file, or in flags for one\n"
+        "source. Fields are paths (current.temperature) or expressions of jq. A source that\n"
+        "fails is a row that says why; the exit code is 0 when all answered, 2 when some did, 1\n"
+        "when none did or with --strict. In a file ${NAME} and ${file:PATH} stand for variables\n"
+        "and files, which is where keys belong. Private addresses are refused when it runs in\n"
+        "an engine, unless the configuration allows them.",
     .args = &fetch_args,
     .result = &fetch_result,
     .cost = HANDLER_WAITS,
     .is_command = true,
-    .examples =
-        "  $ sluice fetch weather.yaml\n"
-        "  $ sluice fetch https://api.github.com/repos/jqlang/jq --field stars=stargazers_count\n"
-        "  $ sluice fetch weather.yaml --watch 30s\n",
+    .examples = "  $ sluice fetch weather.yaml\n"
+                "  $ sluice fetch https://api.github.com/repos/jqlang/jq "
+                "--field stars=stargazers_count\n"
+                "  $ sluice fetch weather.yaml --watch 30s\n",
     .run = fetch_run,
 };

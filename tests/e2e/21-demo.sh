@@ -122,8 +122,19 @@ expect "products seen" 1 "$(value products_seen)"
 expect "products seen twice" 1 "$(value products_repeated)"
 expect_match "forbidden pages" '"forbidden": 1,' "$HTTP_BODY"
 expect_match "robots.txt" '"robots_requests": 1,' "$HTTP_BODY"
+for path in /bad/hang /bad/drip /bad/endless "/api/rates?fault=hang"; do
+    curl -s --limit-rate 10k -o /dev/null "$URL$path" &   # ^C waits for none of them
+    at_end "kill $!"
+done
+in_flight()
+{
+    http GET /stats.json
+    [[ $HTTP_BODY =~ '"in_flight_max": '[4-9] ]]
+}
+wait_for 10 in_flight || fail "four endless answers are not in flight: $HTTP_BODY"
 stop_engine INT
 expect "exit after ^C" 0 "$ENGINE_STATUS"
+grep -q 'stops' "$LOG" || fail "^C is not answered with a word"
 
 # --- the same again, and not the same -----------------------------------------------------------
 

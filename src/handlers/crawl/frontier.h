@@ -38,18 +38,19 @@ typedef struct Frontier Frontier;
 
 /* A URL on its way; borrowed, and no longer there once it has been finished. */
 typedef struct Page {
-    uint64_t id;        /* from 1, in order of arrival */
-    Str url;            /* to fetch */
-    Str requested;      /* the URL that redirects led here from; empty: the same */
-    Str referrer;       /* where it was found; empty when nobody gave it */
-    int32_t depth;      /* links from a start */
-    uint16_t hops;      /* redirects from `requested` */
-    uint16_t attempts;  /* that failed so far, this visit */
-    Str etag;           /* of the last visit, for --revisit: If-None-Match */
-    Str last_modified;  /* the same: If-Modified-Since */
-    uint64_t content;   /* hash of the last visit's content; 0: none */
-    int64_t visited_ms; /* wall clock of the last visit that was answered; 0: none */
-    PageState state;    /* QUEUED or LEASED, as long as it is in memory */
+    uint64_t id;         /* from 1, in order of arrival */
+    Str url;             /* to fetch */
+    Str requested;       /* the URL that redirects led here from; empty: the same */
+    Str referrer;        /* where it was found; empty when nobody gave it */
+    int32_t depth;       /* links from a start */
+    uint16_t hops;       /* redirects from `requested` */
+    uint16_t attempts;   /* that failed so far, this visit */
+    Str etag;            /* of the last visit, for --revisit: If-None-Match */
+    Str last_modified;   /* the same: If-Modified-Since */
+    uint64_t content;    /* hash of the last visit's content; 0: none */
+    int64_t visited_ms;  /* wall clock of the last visit that was answered; 0: none */
+    PageState state;     /* QUEUED or LEASED, as long as it is in memory */
+    CrawlOutcome barred; /* not DONE: it may not be fetched, see SchedulerOpts.gives_barred */
 } Page;
 
 /* A URL found. Views are borrowed for the call. */

@@ -253,6 +253,11 @@ void gate_leave(Gate *gate, GateKey *key, const GateAnswer *answer, int64_t now_
     key->next_ns = MAX(key->next_ns, now_ns + next_delay_ns(gate, key));
 }
 
+void gate_follow(Gate *gate, GateKey *key, int64_t now_ns)
+{
+    key->next_ns = MAX(key->next_ns, now_ns + next_delay_ns(gate, key));
+}
+
 bool gate_is_strict(const Gate *gate, const GateKey *key)
 {
     return key->at_once < gate->opts.concurrency || gate_delay_ns(key) > 0;

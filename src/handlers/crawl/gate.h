@@ -109,6 +109,10 @@ typedef struct GateAnswer {
 /* The request has ended. ANSWER is NULL for addresses, and when nothing is to be learnt from it. */
 void gate_leave(Gate *gate, GateKey *key, const GateAnswer *answer, int64_t now_ns);
 
+/* A request that went through other gates has ended at KEY, as it turned out: the next one there
+ * comes its delay later. */
+void gate_follow(Gate *gate, GateKey *key, int64_t now_ns);
+
 /* What lies between two requests of KEY at this moment, throttling included, without jitter. */
 int64_t gate_delay_ns(const GateKey *key);
 

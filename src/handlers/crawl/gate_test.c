@@ -108,8 +108,8 @@ TEST(crawl_delay_raises_the_delay_up_to_a_cap)
     Gate *gate = gate_new(&(GateOpts){
         .concurrency = 50, .delay_ms = 500, .address_delay_ms = -1, .crawl_delay_max_ms = 10000 });
     AUTO(gate_free)
-    Gate *deaf =
-        gate_new(&(GateOpts){ .delay_ms = 500, .address_delay_ms = -1, .crawl_delay_max_ms = -1 });
+    Gate *deaf = gate_new(
+        &(GateOpts){ .delay_ms = 500, .address_delay_ms = -1, .crawl_delay_max_ms = -1 });
     GateKey key = host_at(gate, "shop.test", "127.0.0.1:80");
 
     gate_host_crawl_delay(gate, &key, 100);

@@ -255,7 +255,7 @@ int robots_cache_take(RobotsCache *cache, RobotsRecord *record, int64_t now_ms)
     } else {
         entry->failures++;
         entry->since_ms = entry->since_ms ? entry->since_ms : now_ms;
-        if (entry->is_down && entry->failures < cache->opts.tries_max)
+        if (entry->is_down && !record->is_final && entry->failures < cache->opts.tries_max)
             entry->next_try_ms = now_ms + (cache->opts.retry_ms
                                            << MIN(entry->failures - 1, (unsigned) DOUBLED_MAX));
     }

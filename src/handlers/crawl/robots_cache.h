@@ -62,6 +62,7 @@ typedef struct RobotsRecord {
     Str body;   /* of 2xx, decoded */
     Str cache_control;
     int64_t age_ms;
+    bool is_final; /* no answer will ever come: no further tries while pages wait */
 
     int64_t good_until_ms;        /* set by robots_cache_take */
     int64_t unreachable_since_ms; /* the same; 0: it is not */

@@ -14,7 +14,7 @@
  * scheduler_next gives only pages that robots.txt allows and whose host and address may be asked
  * this moment; the request must follow at once. The robots.txt of a host is fetched inside it, by
  * the fiber that happens to ask, while other hosts go on; what robots.txt forbids is ended as
- * SKIPPED, with the outcome ROBOTS, and never seen outside.
+ * SKIPPED, with the outcome ROBOTS, and not seen outside unless somebody asks for it.
  *
  * Redirects: a hop is a request like others: it needs the robots.txt of where it leads, and its
  * turn. So fetch with redirects_max = -1, queue answer.location with frontier_add (.hops =
@@ -66,7 +66,9 @@ typedef struct SchedulerOpts {
     uint64_t pages_max;      /* that end as outcomes of the class PAGE, redirects left out; then
                                 SCHEDULER_END. Those of earlier processes count. 0: no limit */
     uint64_t host_pages_max; /* of one host; then its others end as TOO_MANY. 0: no limit */
-    int64_t now_ms;          /* wall clock, for ages in the state file; 0: sl_wall_ms() */
+    bool gives_barred;       /* scheduler_next gives pages that robots.txt or its absence forbids,
+                                too, with page->barred saying so: not to be fetched nor answered,
+                                only to be finished with that outcome. Otherwise they end unseen */
 } SchedulerOpts;
 
 /* Open or go on. Its fibers live in NURSERY. Suspends. -ERR_CONFLICT: the state file is of another

@@ -156,10 +156,8 @@ SUSPENDS static int perform_all(ClientSlot *slot)
         if (r < 0 || !client_answer_is_hop(slot))
             break;
         r = client_next_url(slot);
-        if (r != 0)
-            client_fill_location(slot);
     }
-    if (r == 0)
+    if (r >= 0)
         client_fill_location(slot);
     if (slot->hops > 0) {
         mem_free(answer->url);

@@ -233,13 +233,18 @@ void client_fill_location(ClientSlot *slot)
 {
     AUTO(curl_url_cleanup) CURLU *url = NULL;
     AUTO(curl_free) CurlText *text = NULL;
+    int r;
 
     if (!slot->head.has_location || slot->head.status < 300 || slot->head.status > 399)
         return;
     url = curl_url();
-    if (!url || curl_url_set(url, CURLUPART_URL, slot->url.data, CURLU_GUESS_SCHEME) != CURLUE_OK ||
-        resolve(slot, url, &text) < 0)
+    if (!url || curl_url_set(url, CURLUPART_URL, slot->url.data, CURLU_GUESS_SCHEME) != CURLUE_OK)
         return;
+    r = resolve(slot, url, &text);
+    if (r < 0) {
+        err_take(r, NULL); /* the answer is one all the same; its headers tell */
+        return;
+    }
     mem_free(slot->answer->location);
     slot->answer->location = mem_copy_c(text, strlen(text));
 }

@@ -576,23 +576,23 @@ TEST(absent_numbers_may_tell_that_they_are)
     typedef struct Pause {
         int64_t delay_ms;
     } Pause;
-    static const SchemaField fields[] = {
+    static const SchemaField pause_fields[] = {
         FIELD_DURATION(Pause, delay_ms, "delay", "d", .range = RANGE(0, 9), .absent = -1),
     };
-    static const Schema schema = SCHEMA(Pause, fields, "A pause.");
+    static const Schema pause_schema = SCHEMA(Pause, pause_fields, "A pause.");
     AUTO(arena_deinit) Arena arena = { 0 };
     AUTO(buf_deinit) Buf text = { 0 };
     JsonWriter writer = JSON_WRITER(&text);
     Pause pause;
 
     arena_init(&arena, 0);
-    EXPECT_OK(schema_check(&schema));
-    EXPECT_OK(schema_decode_text(&arena, &schema, STR_C("{}"), &pause, NULL));
+    EXPECT_OK(schema_check(&pause_schema));
+    EXPECT_OK(schema_decode_text(&arena, &pause_schema, STR_C("{}"), &pause, NULL));
     EXPECT_EQ(pause.delay_ms, -1);
-    schema_encode(&writer, &schema, &pause);
-    EXPECT_OK(schema_decode_text(&arena, &schema, STR_C("{\"delay\": 0}"), &pause, NULL));
+    schema_encode(&writer, &pause_schema, &pause);
+    EXPECT_OK(schema_decode_text(&arena, &pause_schema, STR_C("{\"delay\": 0}"), &pause, NULL));
     EXPECT_EQ(pause.delay_ms, 0);
-    schema_encode(&writer, &schema, &pause);
+    schema_encode(&writer, &pause_schema, &pause);
     EXPECT_STR(buf_str(&text), STR_C("{}{\"delay\":\"0s\"}"));
 }
 

@@ -329,7 +329,7 @@ static void fill_facts(PageWork *work)
         .referrer = is_list(page) ? (Str){ 0 } : page->referrer,
         .outcome = work->outcome,
     };
-    if (!crawl_outcome_is_error(work->outcome))
+    if (work->outcome == CRAWL_DONE)
         return;
     work->facts.error = work->error.code ? str_from_c(work->error.text)
                                          : str_from_c(crawl_outcome_text(work->outcome));
@@ -345,7 +345,8 @@ SUSPENDS static int finish(PageWork *work)
 {
     Crawl *crawl = work->crawl;
     bool has_html = crawl_plan_html(crawl->plan) != NULL, is_retry = false;
-    bool is_error = crawl_outcome_is_error(work->outcome), is_counted;
+    bool is_error = crawl_outcome_is_error(work->outcome) || work->outcome == CRAWL_ROBOTS;
+    bool is_counted;
     WriterPage page = { .page = work->page, .end = end_of(work) };
     int r;
 
@@ -378,9 +379,17 @@ SUSPENDS static int give_back(Crawl *crawl, Page *page)
 
 /* ---- the fiber ------------------------------------------------------------------------------- */
 
+/* A page that may not be fetched is there for its row only. */
+static int turn_away(PageWork *work)
+{
+    sl_sem_release(&work->crawl->requests);
+    work->outcome = work->page->barred;
+    return 0;
+}
+
 SUSPENDS static int visit(PageWork *work)
 {
-    int r = fetch(work);
+    int r = work->page->barred == CRAWL_DONE ? fetch(work) : turn_away(work);
 
     if (r == 0)
         r = judge(work);

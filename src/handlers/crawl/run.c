@@ -155,6 +155,7 @@ SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery, int64_t co
         .client = crawl->client,
         .pages_max = (uint64_t) args->count,
         .host_pages_max = (uint64_t) args->per_host_count,
+        .gives_barred = args->error_rows,
     };
 
     if (!crawl->task->is_foreground && (!args->count || args->count > LIMIT_CRAWL_API_PAGES))

@@ -12,9 +12,10 @@
  *   Copper kettle       19.90     4.5
  *   Enamel mug           7.00       –
  *
- * Numbers stand to the right. A column in which nothing has a value is left out unless it is needed.
- * No value is "–", and text loses what could steer the terminal (codec/width). A resumed run goes on
- * with the widths it had: they are part of the position, behind the bytes.
+ * Numbers stand to the right. A column in which nothing has a value is left out unless it is
+ * needed. No value is "–"; a null that came as such is "null", what is of the wrong type "!". Text
+ * loses what could steer the terminal (codec/width). A resumed run goes on with the widths it had:
+ * they are part of the position, behind the bytes.
  */
 #include "base/assert.h"
 #include "base/err.h"
@@ -27,7 +28,6 @@
 #define TABLE_GAP     2
 #define TABLE_CUT_MIN 8 /* no column is cut below this */
 #define TABLE_HIDDEN  SIZE_MAX
-#define TABLE_NULL    "–"
 
 typedef struct TableColumnState {
     Str head;      /* name and unit; in the arena */
@@ -203,13 +203,24 @@ SUSPENDS static int settle(TableSink *table)
 
 /* ---- gathering ------------------------------------------------------------------------------- */
 
+/* What stands where no value is. */
+static Str text_of_gap(RowGap gap)
+{
+    switch (gap) {
+    case ROW_GAP_NONE: return (Str) STR("–");
+    case ROW_GAP_NULL: return (Str) STR("null");
+    case ROW_GAP_WRONG: return (Str) STR("!");
+    }
+    UNREACHABLE("all gaps are above");
+}
+
 static Str cell_of(TableSink *table, const RowValue *value, Buf *scratch)
 {
     AUTO(buf_deinit) Buf text = { 0 };
 
     buf_reset(scratch);
     if (value->kind == ROW_ANY)
-        return str_from_c(TABLE_NULL);
+        return text_of_gap(value->gap);
     row_value_format(&text, value);
     width_add_clean(scratch, buf_str(&text));
     table->cell_bytes += scratch->len;

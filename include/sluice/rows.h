@@ -45,10 +45,18 @@ typedef enum RowKind {
 #undef ROW_KIND_ENUM_
 } RowKind;
 
+/* Why there is no value. Sinks for people tell the difference, for others all of them are null. */
+typedef enum RowGap {
+    ROW_GAP_NONE,  /* nothing belongs here, or nothing was there: "–" */
+    ROW_GAP_NULL,  /* what was there is null: "null" */
+    ROW_GAP_WRONG, /* what was there is not what the column takes: "!" */
+} RowGap;
+
 /* One value. Zeroed it is null. */
 typedef struct RowValue {
     RowKind kind; /* ROW_ANY: null */
     union {
+        RowGap gap; /* ANY */
         int64_t integer;
         double real;
         bool boolean;
@@ -88,6 +96,15 @@ SL_API const char *row_kind_name(RowKind kind);
 static inline RowValue row_null(void)
 {
     return (RowValue){ .kind = ROW_ANY };
+}
+
+/* No value, and why. */
+static inline RowValue row_gap(RowGap gap)
+{
+    RowValue result = { .kind = ROW_ANY };
+
+    result.gap = gap;
+    return result;
 }
 
 static inline RowValue row_text(Str text)

@@ -134,15 +134,16 @@ static int judge_status(FetchSource *source, FetchPage *page, Verdict *verdict)
 SUSPENDS static int enter_host(FetchSource *source)
 {
     FetchHost *host = source->host;
-    int64_t since_ns = sl_now_ns();
+    int64_t since_ns = sl_clock_ns();
     int r;
 
     r = sl_sem_acquire(&host->slots);
     if (r < 0)
         return r;
-    source->waited_ns += sl_now_ns() - since_ns;
     while (r == 0 && host->not_before_ns > sl_now_ns())
         r = sl_sleep_until_ns(host->not_before_ns);
+    if (source->attempts == 1) /* later, what it waits for is its own doing */
+        source->waited_ns += sl_clock_ns() - since_ns;
     if (r == 0 && host->has_rate)
         r = sl_rate_take(&host->rate, 1);
     if (r < 0)

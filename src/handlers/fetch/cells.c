@@ -371,12 +371,14 @@ static int fill_row(FetchSource *source, FetchPage *page, PathPlace item, const 
 
         if (r < 0)
             return r;
-        if (found.end == PATH_NULL && !field->is_required)
+        if (found.end == PATH_NULL && !field->is_required) {
+            *cell = row_gap(ROW_GAP_NULL);
             continue;
+        }
         if (found.end == PATH_FOUND &&
             make_cell(&page->arena, &source->batch, field->type, &found, cell))
             continue;
-        *cell = row_null();
+        *cell = row_gap(found.end == PATH_MISSING ? ROW_GAP_NONE : ROW_GAP_WRONG);
         r = miss(source, field, &found, error);
         if (r < 0)
             return r;

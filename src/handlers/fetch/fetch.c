@@ -42,8 +42,8 @@ static Tally tally_of(const FetchRun *run)
 
 static Str summary_of(FetchRun *run, const Tally *tally, int64_t took_ns)
 {
-    Str text = arena_printf(&run->round, "%zu of %zu sources in %.3f s", tally->ok, run->n_sources,
-                            (double) took_ns / (double) NS_PER_S);
+    Str text = arena_printf(&run->round, "%zu of %zu source%s in %.3f s", tally->ok, run->n_sources,
+                            run->n_sources == 1 ? "" : "s", (double) took_ns / (double) NS_PER_S);
 
     if (run->n_sources > 1)
         text = arena_printf(&run->round, "%.*s; one after the other %.3f s", (int) text.len,

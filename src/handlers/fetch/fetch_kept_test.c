@@ -167,16 +167,22 @@ FETCH_TEST(a_cache_without_a_folder)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static void expect_file(const char *path, const char *want)
+static void read_file(const char *path, char *out, size_t cap)
 {
-    char text[2000] = "";
     FILE *file = fopen(path, "r");
-    size_t len = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+    size_t len = file ? fread(out, 1, cap - 1, file) : 0;
 
-    text[len] = '\0';
-    EXPECT_C(text, want);
+    out[len] = '\0';
     if (file)
         (void) fclose(file);
+}
+
+static void expect_file(const char *path, const char *want)
+{
+    char text[2000];
+
+    read_file(path, text, sizeof(text));
+    EXPECT_C(text, want);
 }
 
 /* Would catch yesterday's table lost to today's failure. */
@@ -204,6 +210,21 @@ FETCH_TEST(files_are_replaced_by_what_counts)
                   "'out':['e.csv']}",
                   &empty));
     expect_file("e.csv", "source,id,error\r\n");
+}
+
+/* Would catch null, missing and wrong shown as one. */
+FETCH_TEST(a_table_tells_why_there_is_nothing)
+{
+    AUTO(outcome_deinit) Outcome outcome;
+    char text[2000];
+
+    EXPECT_OK(run(world,
+                  "{'url':'%s/weather','name':'w','fields':{'null':'current.gust',"
+                  "'missing':'current.rain','wrong':{'path':'current','type':'number'},"
+                  "'there':'current.temperature'},'out':['table:t.txt']}",
+                  &outcome));
+    read_file("t.txt", text, sizeof(text));
+    EXPECT(strstr(text, "\nw       null  –            !  21.50  field_missing: missing "));
 }
 
 FETCH_TEST(sinks_are_refused_before_anything_is_asked)

@@ -276,6 +276,26 @@ static void add_whole(FetchSource *source)
     *field = (FetchField){ .name = name, .expr = { .text = all } };
 }
 
+/* FIRST, or SECOND where a field has that name. */
+static Str free_name(const FetchRun *run, const char *first, const char *second)
+{
+    for (size_t i = 0; i < run->n_sources; i++)
+        for (size_t j = 0; j < run->sources[i].n_fields; j++)
+            if (str_eq_c(run->sources[i].fields[j].name, first))
+                return str_from_c(second);
+    return str_from_c(first);
+}
+
+/* The column in which a watch says what changed, behind the fields. */
+static int add_changed(FetchRun *run)
+{
+    if (run->args->watch_ms == 0)
+        return 0;
+    return add_column(
+        run, (RowColumn){ .name = free_name(run, "changed", "what_changed"), .kind = ROW_TEXT },
+        &run->changed_column);
+}
+
 static int end_columns(FetchRun *run)
 {
     run->error_column = FETCH_NO_COLUMN;
@@ -290,8 +310,9 @@ static int plan_columns(FetchRun *run)
     run->columns = arena_zalloc(run->arena, LIMIT_ROW_COLUMNS * sizeof(RowColumn));
     run->time_column = run->changed_column = FETCH_NO_COLUMN;
     if (run->args->watch_ms > 0)
-        r = add_column(run, (RowColumn){ .name = STR("time"), .kind = ROW_TIME },
-                       &run->time_column);
+        r = add_column(
+            run, (RowColumn){ .name = free_name(run, "time", "watch_time"), .kind = ROW_TIME },
+            &run->time_column);
     if (r == 0)
         r = add_column(run,
                        (RowColumn){ .name = STR("source"), .kind = ROW_TEXT, .is_needed = true },
@@ -305,9 +326,8 @@ static int plan_columns(FetchRun *run)
             add_whole(&run->sources[i]);
         r = add_field_columns(&run->sources[i]);
     }
-    if (r == 0 && run->args->watch_ms > 0)
-        r = add_column(run, (RowColumn){ .name = STR("changed"), .kind = ROW_TEXT },
-                       &run->changed_column);
+    if (r == 0)
+        r = add_changed(run);
     return r < 0 ? r : end_columns(run);
 }
 
@@ -345,9 +365,8 @@ int fetch_find_columns(FetchSource *source, PathPlace item)
     run->is_found_later = false;
     if (r == 0)
         r = add_field_columns(source);
-    if (r == 0 && run->args->watch_ms > 0)
-        r = add_column(run, (RowColumn){ .name = STR("changed"), .kind = ROW_TEXT },
-                       &run->changed_column);
+    if (r == 0)
+        r = add_changed(run);
     return r < 0 ? r : end_columns(run);
 }
 

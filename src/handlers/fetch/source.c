@@ -93,10 +93,10 @@ SUSPENDS static int write_batch(FetchSource *source)
 int fetch_source_flush(FetchSource *source)
 {
     FetchRun *run = source->run;
-    int64_t since_ns = sl_now_ns(), waited_ns;
+    int64_t since_ns = sl_clock_ns(), waited_ns;
     int r = sl_event_wait(&source->turn);
 
-    waited_ns = sl_now_ns() - since_ns;
+    waited_ns = sl_clock_ns() - since_ns;
     if (r < 0)
         return r;
     r = write_batch(source);
@@ -242,14 +242,14 @@ SUSPENDS static int work(FetchSource *source)
     FetchRun *run = source->run;
     int r;
 
-    source->started_ns = sl_now_ns();
+    source->started_ns = sl_clock_ns();
     source->deadline_ns = source->started_ns + source->timeout_ms * NS_PER_MS;
     source->is_timed = true;
     sl_scope_begin(&source->scope, .deadline_ns = MIN(source->deadline_ns, run->deadline_ns));
     r = ask_and_read(source);
     r = sl_scope_end(&source->scope, r);
     source->is_timed = false;
-    source->busy_ns = MAX(sl_now_ns() - source->started_ns - source->waited_ns, INT64_C(0));
+    source->busy_ns = MAX(sl_clock_ns() - source->started_ns - source->waited_ns, INT64_C(0));
     if (r < 0 && (r == -ECANCELED || run->has_lost_sink))
         return r;
     if (r < 0)

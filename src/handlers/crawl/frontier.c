@@ -6,7 +6,7 @@
  *
  *   (new) → QUEUED      frontier_add: into the host's window, or as a change to the database
  *   QUEUED → LEASED     frontier_lease
- *   QUEUED → SKIPPED    frontier_end_next
+ *   QUEUED → SKIPPED, FAILED   frontier_end_next
  *   LEASED → QUEUED     frontier_unlease, again() of frontier_finish
  *   LEASED → an end     end() of frontier_finish
  *

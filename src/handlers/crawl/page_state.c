@@ -13,7 +13,7 @@
 #define TO(state) (1u << PAGE_##state)
 
 static const uint8_t edges[PAGE_STATE_COUNT] = {
-    [PAGE_QUEUED] = TO(LEASED) | TO(SKIPPED),
+    [PAGE_QUEUED] = TO(LEASED) | TO(SKIPPED) | TO(FAILED),
     [PAGE_LEASED] = TO(QUEUED) | TO(DONE) | TO(FAILED) | TO(SKIPPED),
     [PAGE_DONE] = TO(QUEUED),
     [PAGE_FAILED] = TO(QUEUED),

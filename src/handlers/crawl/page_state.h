@@ -2,7 +2,7 @@
  * The life of a URL in a crawl. How a visit ended, in words for people, is outcome.h.
  *
  *   (new) ──frontier_add──▶ QUEUED ──scheduler_next──▶ LEASED ──frontier_finish──▶ DONE
- *                              ▲                          │                        FAILED
+ *                              ▲ └─ frontier_end_next ─┐   │                        FAILED
  *                              │◀── frontier_finish ──────┘ (is_retry)             SKIPPED
  *                              │◀── a crash, or frontier_settle ───────────────────┘
  *                              │◀── --revisit ─────────────────────────────────────┘

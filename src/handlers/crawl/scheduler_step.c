@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/macro.h"
 
+#define KICK_NS       (10 * NS_PER_MS) /* until the next host of an address is let to its test */
 #define BARRED_A_TURN 64 /* pages of a host that robots.txt forbids, ended in one turn */
 
 /* ---- places -----------------------------------------------------------------------------------*/
@@ -70,21 +71,29 @@ static void host_waits_for_address(Scheduler *scheduler, Host *host)
     list_push_back(&host->address->waiting, &host->link);
 }
 
-/* Let the first host that waits for ADDRESS be tested, now or when the address may go. */
+static void time_address(Scheduler *scheduler, GateAddress *address, int64_t when_ns)
+{
+    heap_push(&scheduler->timed_addresses, &address->timed, when_ns);
+    set_clock(scheduler, when_ns);
+}
+
+/* Let the first host that waits for ADDRESS be tested, now or when the address may go. Whether it
+ * then goes there is not certain, so while others wait the next one is let to its test soon. */
 static void kick_address(Scheduler *scheduler, GateAddress *address)
 {
-    int64_t when_ns = 0;
+    int64_t now_ns = sl_clock_ns(), when_ns = 0;
     int r;
 
     if (!address || list_is_empty(&address->waiting) || heap_is_linked(&address->timed))
         return;
-    r = gate_may(&address->key, sl_clock_ns(), &when_ns);
-    if (r == 0) {
-        scheduler_host_ready(scheduler, LIST_ITEM(address->waiting.first, Host, link));
-    } else if (r == GATE_LATER) {
-        heap_push(&scheduler->timed_addresses, &address->timed, when_ns);
-        set_clock(scheduler, when_ns);
-    } /* GATE_FULL: whoever leaves it kicks it */
+    r = gate_may(&address->key, now_ns, &when_ns);
+    if (r == GATE_LATER)
+        time_address(scheduler, address, when_ns);
+    if (r != 0)
+        return; /* GATE_FULL: whoever leaves it kicks it */
+    scheduler_host_ready(scheduler, LIST_ITEM(address->waiting.first, Host, link));
+    if (!list_is_empty(&address->waiting))
+        time_address(scheduler, address, now_ns + KICK_NS);
 }
 
 /* ---- the clock --------------------------------------------------------------------------------*/
@@ -155,10 +164,11 @@ void scheduler_leave(Scheduler *scheduler, Host *host, GateAddress *address, uin
 
 /* ---- testing ----------------------------------------------------------------------------------*/
 
-enum { TEST_PASSED, TEST_PLACED, TEST_BARRED };
+/* What a test of a host comes to. PLACED: it has been put where it waits. */
+typedef enum HostTest { TEST_PASSED, TEST_PLACED, TEST_BARRED, TEST_ROBOTS } HostTest;
 
 /* Whether HOST has had its count of pages; those that are left end. */
-static int test_count(Scheduler *scheduler, Host *host)
+static HostTest test_count(Scheduler *scheduler, Host *host)
 {
     uint64_t max = scheduler->opts.host_pages_max;
 
@@ -170,7 +180,7 @@ static int test_count(Scheduler *scheduler, Host *host)
     return TEST_PLACED;
 }
 
-static int test_gates(Scheduler *scheduler, Host *host, int64_t now_ns)
+static HostTest test_gates(Scheduler *scheduler, Host *host, int64_t now_ns)
 {
     int64_t when_ns = 0;
     int r = gate_may(&host->gate, now_ns, &when_ns);
@@ -201,7 +211,7 @@ static void drop_claim(Scheduler *scheduler, Host *host)
 }
 
 /* Whether other processes let HOST go now. */
-static int test_claim(Scheduler *scheduler, Host *host, int64_t now_ns)
+static HostTest test_claim(Scheduler *scheduler, Host *host, int64_t now_ns)
 {
     if (!scheduler->shared || has_fresh_claim(host, now_ns) ||
         (!gate_is_strict(scheduler->gate, &host->gate) &&
@@ -223,8 +233,8 @@ static void enter_gates(Scheduler *scheduler, Host *host, int64_t now_ns)
 }
 
 /* What robots.txt says of ITEM, and what follows for its host: 0 it may be fetched. */
-static int test_robots(Scheduler *scheduler, Host *host, const PageItem *item, int64_t now_ns,
-                       CrawlOutcome *ret_barred)
+static HostTest test_robots(Scheduler *scheduler, Host *host, const PageItem *item, int64_t now_ns,
+                            CrawlOutcome *ret_barred)
 {
     int64_t now_ms = sl_wall_ms(), when_ms = 0;
     int verdict = robots_cache_ask(scheduler->robots, item->page.url, now_ms, &when_ms);
@@ -236,7 +246,7 @@ static int test_robots(Scheduler *scheduler, Host *host, const PageItem *item, i
         return TEST_PLACED;
     }
     if (verdict == ROBOTS_CACHE_UNKNOWN)
-        return STEP_ROBOTS;
+        return TEST_ROBOTS;
     *ret_barred = verdict == ROBOTS_CACHE_DISALLOWED ? CRAWL_ROBOTS
                   : host->down                       ? host->down
                                                      : CRAWL_ROBOTS_UNREACHABLE;
@@ -268,7 +278,7 @@ static int test_host(Scheduler *scheduler, Host *host, PageItem **ret_item)
 {
     int64_t now_ns = sl_clock_ns();
     CrawlOutcome barred = CRAWL_DONE;
-    int test = TEST_PASSED;
+    HostTest test = TEST_PASSED;
 
     for (int turn = 0; frontier_peek(host); turn++) {
         if (turn == BARRED_A_TURN) {
@@ -295,7 +305,7 @@ static int test_host(Scheduler *scheduler, Host *host, PageItem **ret_item)
     if (test_gates(scheduler, host, now_ns) != TEST_PASSED ||
         test_claim(scheduler, host, now_ns) != TEST_PASSED)
         return STEP_NONE;
-    if (test == STEP_ROBOTS) {
+    if (test == TEST_ROBOTS) {
         enter_gates(scheduler, host, now_ns);
         host->state = HOST_ROBOTS;
         *ret_item = frontier_peek(host);

@@ -80,7 +80,8 @@ typedef struct HtmlRecords {
  * Take the records of the page that PARSER holds. BASE resolves the filter `url` (it should have
  * been resolved with HtmlPage.base_href); COUNTS has html_plan_len entries, or is NULL.
  *
- * Values point into the arena, never into the page. Returns 0, -ENOMEM, or -ERR_TOO_LARGE.
+ * Values point into the arena, never into the page; `is_cut` is also set when the steps ran out.
+ * Returns 0, -ENOMEM, or -ERR_TOO_LARGE.
  */
 MUST int html_plan_run(const HtmlPlan *plan, Arena *arena, HtmlParser *parser, const WebUrl *base,
                        HtmlFieldCounts *counts, HtmlRecords *ret_records);

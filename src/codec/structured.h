@@ -12,7 +12,8 @@
  *   og:title                        <meta property="og:title">
  *   meta:description                <meta name=description>, also twitter:card
  *
- * Type names match behind the last / or #, and without regard to `schema:` before them. A script
+ * Type names match behind the last /, # or `:`, and `*` is any. Names of meta are in lower case. Of
+ * Microdata `itemref` is not followed, and URLs are as in the page (use the filter `url`). A script
  * that is not JSON even when comments, CDATA marks and trailing commas are taken away is counted
  * and left out. Depth and size are bounded: LIMIT_STRUCTURED_*.
  */
@@ -22,13 +23,14 @@
 #include "codec/json.h"
 #include "codec/value_filter.h"
 
+/* Zeroed: a page that says nothing. */
 typedef struct Structured {
     Json jsonld;     /* an array: one value for each script */
     Json microdata;  /* an array of items: {"@type": "…", "name": "…"}, as JSON-LD has it */
     Json meta;       /* an object: "og:title", "description", … : the first content of each */
     size_t n_broken; /* scripts that are not JSON */
     size_t n_cut;    /* items and scripts over a limit */
-    Str text;        /* {"jsonld":…,"microdata":…,"meta":…}, valid JSON */
+    JsonDoc doc; /* all of it: {"jsonld":…,"microdata":…,"meta":…}; doc.text is valid JSON */
 } Structured;
 
 /* Read all that the page has. Everything lives in the arena. 0, -ERR_TOO_LARGE or -ENOMEM. */

@@ -14,7 +14,7 @@
  *   bool              true/yes/on/1, false/no/off/0
  *   date              ISO 8601, RFC 3339, RFC 2822 and HTTP dates; or date(%d.%m.%Y), date(de)
  *   url               resolved against the page's base
- *   regex(RE)         the first group that matched, or all of the match; none: mismatch
+ *   regex(RE)         the first group, or without one the whole match; none: mismatch
  *   replace(RE,TEXT)  every match of RE replaced; \1 to \9 and \0 stand for groups
  *   remove(TEXT)      every TEXT gone, literally
  *   default(X)        X when the value is null or missing
@@ -22,11 +22,12 @@
  *   join(SEP)         a JSON array as text
  *   first, last, count, unique, at(N)      of a JSON array; N from 0, negative from the end
  *   length            characters of a text, elements of an array
- *   slug              "Äpfel & Birnen" is "apfel-birnen"
  *   slice(A,B)        characters A to before B; negative from the end; B may be absent
  *   prefix(X) suffix(X)   X before, X behind, when there is a value
- *   html              tags gone, entities decoded (of a JSON-LD description)
  *   json              a text that is JSON, as JSON
+ *
+ * RE is a POSIX extended regular expression with \d \w \s, `(?i)` at its beginning for any case;
+ * lazy quantifiers, look-around and back-references are refused. It takes up to 40 KiB of stack.
  *
  * An argument is bare or in quotes, '…' or "…", with \ before what would end it.
  *

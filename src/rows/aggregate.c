@@ -3,8 +3,8 @@
  *
  * A group is found by the text of its values in a hash table and keeps, for each column that is
  * asked about, a running count, sum, mean and variance (Welford's way, which does not lose digits),
- * least and greatest; the values themselves only where a median or a percentile wants them. Sums are
- * compensated (Neumaier), so that a million prices of 0.10 are 100000.00.
+ * least and greatest; the values themselves only where a median or a percentile wants them. Sums
+ * are compensated (Neumaier), so that a million prices of 0.10 are 100000.00.
  */
 #include "rows/aggregate.h"
 

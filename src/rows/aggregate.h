@@ -7,9 +7,9 @@
  *
  * "count" alone counts the rows of a group; `price:count` the values that entered. What enters: a
  * number, and a text that is a plain number from end to end. Anything else, no value included, is
- * left out and counted (aggregate_left_out). Median and percentiles are exact, between two values in
- * proportion; stddev is that of a sample. A result has the decimals of the values that entered, and
- * mean, stddev and percentiles two more where they need them.
+ * left out and counted (aggregate_left_out). Median and percentiles are exact, between two values
+ * in proportion; stddev is that of a sample. A result has the decimals of the values that entered,
+ * and mean, stddev and percentiles two more where they need them.
  */
 #pragma once
 

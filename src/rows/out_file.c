@@ -16,8 +16,8 @@
  * A run that died between the rename and its own note of it finds no PATH.partial when it is
  * resumed, and a PATH of the same inode as at its last mark: it is copied back.
  *
- * A symbolic link at PATH is followed, so that the file behind it is replaced and not the link. What
- * is no regular file is never replaced: renaming over /dev/null as root would be a bad joke.
+ * A symbolic link at PATH is followed, so that the file behind it is replaced and not the link.
+ * What is no regular file is never replaced: renaming over /dev/null as root would be a bad joke.
  */
 #include "rows/out_file.h"
 

@@ -4,9 +4,9 @@
  * Positions of a resumable run are a line for each sink, in the order of `out`, an empty one for a
  * database. A checkpoint makes the files durable first; a database then commits its rows, the mark
  * and the positions of the files in one transaction. After a crash between the two, the database
- * tells where the files stood at its own mark, and they are cut back to that, so that all sinks hold
- * the rows of the same marks. Two databases cannot be brought into step like this: a resumable run
- * writes to one at most.
+ * tells where the files stood at its own mark, and they are cut back to that, so that all sinks
+ * hold the rows of the same marks. Two databases cannot be brought into step like this: a resumable
+ * run writes to one at most.
  */
 #include "rows/outlet.h"
 

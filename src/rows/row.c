@@ -2,9 +2,9 @@
  * Batches of rows; see sluice/rows.h for what a row is.
  *
  * Values stand row by row in one array, which doubles up to LIMIT_ROW_BATCH rows and is kept; their
- * texts are in the batch's arena. A batch counts as full when half of LIMIT_ROW_BATCH_BYTES is used,
- * so that the texts of a row that has been begun find room for as much again; only beyond that is a
- * text cut, and the batch counts it.
+ * texts are in the batch's arena. A batch counts as full when half of LIMIT_ROW_BATCH_BYTES is
+ * used, so that the texts of a row that has been begun find room for as much again; only beyond
+ * that is a text cut, and the batch counts it.
  *
  * Numbers keep the digits they were written with, wherever the form allows it: JSON refuses `.5`
  * and `+1`, which are then written anew from the value.

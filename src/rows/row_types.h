@@ -24,9 +24,9 @@ DEFINE_AUTO_VALUE(RowTypes, row_types_deinit);
 void row_types_settle(RowTypes *types, const RowBatch *batch);
 
 /*
- * VALUE as its column (C) takes it: in *ret, texts in SCRATCH. What a text column gets becomes text,
- * a number takes integers, JSON everything; anything else is -ERR_INVALID with words that name the
- * ROW (from 0), column and value.
+ * VALUE as its column (C) takes it: in *ret, texts in SCRATCH. What a text column gets becomes
+ * text, a number takes integers, JSON everything; anything else is -ERR_INVALID with words that
+ * name the ROW (from 0), column and value.
  */
 MUST int row_types_fit(const RowTypes *types, size_t c, const RowValue *value, uint64_t row,
                        Buf *scratch, RowValue *ret);

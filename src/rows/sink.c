@@ -1,8 +1,8 @@
 /*
  * Sinks: what is the same for all of them.
  *
- * The driver does the work; here the order of calls is asserted, rows are counted, and an error gets
- * the sentence that says what of the rows is left (S4):
+ * The driver does the work; here the order of calls is asserted, rows are counted, and an error
+ * gets the sentence that says what of the rows is left (S4):
  *
  *   prices.csv: write file: No space left on device; 12400 rows up to the last checkpoint are kept
  *   in prices.csv.partial

@@ -113,11 +113,12 @@ typedef struct SinkDriver {
     bool is_csv_like; /* understands ?safe=, ?eol= and ?sep= */
 
     /* As the functions above; STATE is the driver's own. open fills *ret_mark on resume. */
-    int (*open)(const SinkSpec *spec, const SinkOpts *opts, void **ret_state, uint64_t *ret_mark);
-    int (*write)(void *state, const RowBatch *batch);
-    int (*checkpoint)(void *state, uint64_t mark, Buf *position);
-    int (*commit)(void *state);
-    void (*close)(void *state); /* frees; undoes what was not committed */
+    SUSPENDS int (*open)(const SinkSpec *spec, const SinkOpts *opts, void **ret_state,
+                         uint64_t *ret_mark);
+    SUSPENDS int (*write)(void *state, const RowBatch *batch);
+    SUSPENDS int (*checkpoint)(void *state, uint64_t mark, Buf *position);
+    SUSPENDS int (*commit)(void *state);
+    SUSPENDS void (*close)(void *state); /* frees; undoes what was not committed */
 
     /* Databases: a text that is stored with every further mark, and the one found on resume. NULL
      * elsewhere. */

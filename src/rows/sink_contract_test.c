@@ -121,10 +121,11 @@ static void see_words(Str text, size_t head, const char *separators)
         if (line < head)
             continue;
         (void) snprintf(copy, sizeof(copy), "%.*s", (int) row.len, row.data);
-        id = strtok(copy, separators);
-        name = strtok(NULL, separators);
-        REQUIRE(id && name);
-        see(id, strlen(id), name, strlen(name));
+        id = copy + strspn(copy, separators);
+        name = id + strcspn(id, separators);
+        name += strspn(name, separators);
+        REQUIRE(*name);
+        see(id, strcspn(id, separators), name, strcspn(name, separators));
     }
 }
 
@@ -653,8 +654,8 @@ static int life_main(void *arg)
     return r;
 }
 
-/* A child that lives until it is done or killed: by itself after STEPS, or by us after MICROSECONDS.
- * Whether it got to its end. */
+/* A child that lives until it is done or killed: by itself after STEPS, or by us after
+ * MICROSECONDS. Whether it got to its end. */
 static bool live(const Place *place, unsigned steps, unsigned microseconds)
 {
     Life life = { place, steps };

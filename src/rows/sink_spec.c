@@ -6,8 +6,8 @@
  *   option  := name "=" value                      value percent-encoded
  *
  * A name before a colon wins over a suffix, so that `csv:prices.txt` and `jsonl:-` say what they
- * mean; "-" alone is JSON lines. In a file's text everything behind the first `?` is options, and an
- * unknown one is refused; in a connection URL the options that are not ours stay where they are,
+ * mean; "-" alone is JSON lines. In a file's text everything behind the first `?` is options, and
+ * an unknown one is refused; in a connection URL the options that are not ours stay where they are,
  * because the database's library has its own (sslmode=require). Passwords never reach a message.
  */
 #include "rows/sink.h"
@@ -284,9 +284,9 @@ static void add_query_hidden(Buf *out, Str query)
 }
 
 /*
- * TEXT as it may be shown: `scheme://user:***@host/db?password=***`. A password may hold slashes and
- * question marks that should have been encoded, so everything from the first colon to the last @
- * goes; where that @ stands behind a question mark, everything behind it goes too.
+ * TEXT as it may be shown: `scheme://user:***@host/db?password=***`. A password may hold slashes
+ * and question marks that should have been encoded, so everything from the first colon to the last
+ * @ goes; where that @ stands behind a question mark, everything behind it goes too.
  */
 static Str hide_passwords(Arena *arena, Str text)
 {

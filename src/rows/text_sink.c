@@ -1,9 +1,9 @@
 /*
  * Sinks that write text; see the header.
  *
- * A batch is formatted into the file's buffer at once, on a pool thread when it has many values, and
- * the buffer goes to the file when enough has gathered. A file that is appended to must end where a
- * row may begin: a missing line end is added, a head that says other columns is refused.
+ * A batch is formatted into the file's buffer at once, on a pool thread when it has many values,
+ * and the buffer goes to the file when enough has gathered. A file that is appended to must end
+ * where a row may begin: a missing line end is added, a head that says other columns is refused.
  */
 #include "rows/text_sink.h"
 

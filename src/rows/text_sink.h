@@ -1,8 +1,9 @@
 /*
  * Sinks that write text: what CSV, JSON lines, JSON and Markdown have in common.
  *
- * A form says how a head, a row and a tail look; the file (out_file), marks, appending and where the
- * formatting runs are here. To add such a sink: a TextForm and a SinkDriver made by TEXT_SINK_OPS.
+ * A form says how a head, a row and a tail look; the file (out_file), marks, appending and where
+ * the formatting runs are here. To add such a sink: a TextForm and a SinkDriver made by
+ * TEXT_SINK_OPS.
  */
 #pragma once
 

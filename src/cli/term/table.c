@@ -4,6 +4,7 @@
 #include "cli/term/table.h"
 
 #include "base/assert.h"
+#include "codec/width.h"
 
 #define TABLE_GAP     2
 #define TABLE_CUT_MIN 8 /* no column is cut below this */
@@ -12,6 +13,15 @@ void table_init(Table *table, Arena *arena, const TableColumn *columns, size_t n
 {
     ASSERT(n_columns <= TABLE_COLUMNS_MAX);
     *table = (Table){ .arena = arena, .columns = columns, .n_columns = n_columns };
+}
+
+/* TEXT as it may be shown; itself when nothing in it is odd. */
+static Str clean(Arena *arena, Str text)
+{
+    AUTO(buf_deinit) Buf shown = { 0 };
+
+    width_add_clean(&shown, text);
+    return str_eq(buf_str(&shown), text) ? text : arena_copy(arena, buf_str(&shown));
 }
 
 void table_add(Table *table, const Str *cells)
@@ -27,42 +37,14 @@ void table_add(Table *table, const Str *cells)
         table->cells = grown;
         table->cap_rows = cap;
     }
-    memcpy(table->cells + table->n_rows * table->n_columns, cells, row_bytes);
+    for (size_t c = 0; c < table->n_columns; c++)
+        table->cells[table->n_rows * table->n_columns + c] = clean(table->arena, cells[c]);
     table->n_rows++;
-}
-
-static bool is_continuation(char c)
-{
-    return ((unsigned char) c & 0xc0) == 0x80;
 }
 
 size_t table_width(Str text)
 {
-    size_t width = 0;
-
-    for (size_t i = 0; i < text.len; i++)
-        width += !is_continuation(text.data[i]);
-    return width;
-}
-
-/* TEXT without control characters, at most WIDTH columns, with an ellipsis where it was cut. */
-static void add_cell(Buf *out, Str text, size_t width)
-{
-    bool is_cut = table_width(text) > width;
-    size_t room = is_cut ? width - 1 : width;
-
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char) text.data[i];
-
-        if (!is_continuation(text.data[i])) {
-            if (room == 0)
-                break;
-            room--;
-        }
-        buf_add_char(out, c < 0x20 || c == 0x7f ? ' ' : text.data[i]);
-    }
-    if (is_cut)
-        buf_add_c(out, "…");
+    return width_of(text);
 }
 
 static void pad(Buf *out, size_t n)
@@ -106,7 +88,7 @@ static void print_row(const Table *table, const Str *cells, const size_t *widths
 
         if (table->columns[c].is_right)
             pad(out, widths[c] - width);
-        add_cell(out, cells[c], widths[c]);
+        width_add_cut(out, cells[c], widths[c]);
         if (!table->columns[c].is_right && !is_last)
             pad(out, widths[c] - width);
         if (!is_last)
@@ -123,7 +105,7 @@ static void print_lines(const Table *table, Buf *out)
 
             if (c)
                 buf_add_char(out, '\t');
-            add_cell(out, cell, SIZE_MAX);
+            width_add_cut(out, cell, SIZE_MAX);
         }
         buf_add_char(out, '\n');
     }

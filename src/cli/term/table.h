@@ -3,8 +3,8 @@
  *
  * On a terminal the header is shown, columns are as wide as their widest cell, and when the whole
  * is wider than the terminal the widest column is cut, with an ellipsis. In a pipe each row is a
- * line of cells with tabs between, uncut and without a header, for cut(1) and awk(1). Control
- * characters in cells become spaces: cells hold what users sent.
+ * line of cells with tabs between, uncut and without a header, for cut(1) and awk(1). Cells hold
+ * what users sent: escape sequences and other control characters go (codec/width).
  */
 #pragma once
 
@@ -43,5 +43,5 @@ typedef struct TableStyle {
 
 void table_print(const Table *table, const TableStyle *style, Buf *out);
 
-/* How many columns of a terminal TEXT takes: one for each character, wide ones not regarded. */
+/* How many columns of a terminal TEXT takes. */
 size_t table_width(Str text);

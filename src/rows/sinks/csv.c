@@ -5,8 +5,8 @@
  * No value is an empty cell; the empty text is "" in quotes, which readers that care (PostgreSQL's
  * COPY) tell apart. A row of one column without a value is "" too, because an empty line is no row.
  *
- * A text that begins with = + - @ TAB or CR is a formula to a spreadsheet, and text from the web may
- * begin with anything. The default is nevertheless the value as it is: a CSV file is read by
+ * A text that begins with = + - @ TAB or CR is a formula to a spreadsheet, and text from the web
+ * may begin with anything. The default is nevertheless the value as it is: a CSV file is read by
  * programs more often than by people, and "-5 %" with an apostrophe before it is a wrong value.
  * ?safe=1 writes the apostrophe, for files that people will open in a spreadsheet.
  */

@@ -8,14 +8,15 @@
  *   close       ROLLBACK where something is open; a file that is empty and ours goes
  *
  * From the first row to the commit the file is locked against other writers, not against readers
- * (SQLite's rules: while a large transaction spills over its cache, and at the commit itself, a file
- * in rollback-journal mode turns readers away for a moment too). The journal mode is the file's own
- * and stays as it is.
+ * (SQLite's rules: while a large transaction spills over its cache, and at the commit itself, a
+ * file in rollback-journal mode turns readers away for a moment too). The journal mode is the
+ * file's own and stays as it is.
  *
  * Replace keeps a table that has all our columns, with its indexes, and deletes its rows; otherwise
  * it is dropped and made anew. Both happen in the transaction.
  *
- * Types: integer INTEGER, number REAL, boolean BOOLEAN (0 or 1), text, time (RFC 3339) and JSON TEXT.
+ * Types: integer INTEGER, number REAL, boolean BOOLEAN (0 or 1), text, time (RFC 3339) and JSON
+ * TEXT.
  *
  *   sluice_marks   run  text primary key   the run's id
  *                  mark integer            its last checkpoint
@@ -94,7 +95,7 @@ static int fail_sqlite(const SqliteSink *sink, int rc, const char *what)
 {
     int code = code_of(sink->db, rc);
 
-    if (code == -EIO || (rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR)
+    if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR)
         return fail(code, "%s: %s (%s)", what, sqlite3_errmsg(sink->db), err_sentence(code));
     if ((rc & 0xff) == SQLITE_BUSY)
         return fail(code, "%s: another program has been writing to it for %d s", what,

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "base/macro.h"
 #include "codec/html_int.h"
 
 /* ---- words in attributes --------------------------------------------------------------------- */
@@ -105,8 +106,7 @@ bool html_refresh_parse(Str content, int64_t *ret_delay_s, Str *ret_href)
     size_t n = 0;
 
     for (; n < s.len && s.data[n] >= '0' && s.data[n] <= '9'; n++)
-        if (delay < INT32_MAX)
-            delay = delay * 10 + (s.data[n] - '0');
+        delay = MIN(delay * 10 + (s.data[n] - '0'), (int64_t) INT32_MAX);
     if (n == 0 && (s.len == 0 || s.data[0] != '.'))
         return false;
     while (n < s.len && ((s.data[n] >= '0' && s.data[n] <= '9') || s.data[n] == '.'))

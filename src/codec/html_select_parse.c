@@ -91,10 +91,10 @@ static int fail_text(Arena *arena, Str text, Str why)
         return fail_at(at, "not supported: \"", token);
     if (at >= text.len)
         return fail_at(text.len, "the selector ends too early", (Str){ 0 });
-    if (at > 0 && text.data[at - 1] == ':')
-        return fail_at(at, "no such pseudo-class: \"", token);
     if (str_contains(why, (Str) STR("empty")))
         return fail_at(at, "nothing in the parentheses of \"", token);
+    if (at > 0 && text.data[at - 1] == ':')
+        return fail_at(at, "no such pseudo-class: \"", token);
     return fail_at(at, "did not expect \"", token);
 }
 

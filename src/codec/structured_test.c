@@ -107,7 +107,7 @@ TEST(paths)
     expect_found("jsonld:Product.offers[1].ok", "true");
     expect_found("jsonld:Product.offers[].price", "[19.90,20]");
     expect_found("jsonld:Product.offers[9].price", "null");
-    expect_found("jsonld:Product.list", "\"a\"");
+    expect_found("jsonld:Product.list", "[\"a\",\"b\"]");
     expect_found("jsonld:Product.list[]", "[\"a\",\"b\"]");
     expect_found("jsonld:Product.gtin", "\"1\"");
     expect_found("jsonld:Product.sku", "null");

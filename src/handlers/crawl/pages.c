@@ -135,6 +135,8 @@ SUSPENDS static int ask(PageWork *work)
     };
     int r = http_client_call(crawl->client, &call, &work->answer);
 
+    if (r < 0 && r != -ECANCELED)
+        err_take(r, &work->error); /* before somebody else's words are in its place */
     scheduler_answered(crawl->scheduler, work->page, r, &work->answer);
     sl_sem_release(&crawl->requests);
     return r;
@@ -181,7 +183,6 @@ SUSPENDS static int fetch(PageWork *work)
         return r;
     if (r < 0) {
         work->outcome = crawl_outcome_of_error(r);
-        err_take(r, &work->error);
         return 0;
     }
     work->outcome = outcome_of_answer(work);

@@ -91,8 +91,16 @@ static const char *names_of_all(Arena *arena)
     return arena_copy_c(arena, buf_str(&list));
 }
 
+/* A piece of a text as it may be shown: what holds an @ may hold a password before it. */
+static Str shown_piece(Str piece)
+{
+    return str_find(piece, '@') >= 0 ? str_from_c("…@…") : piece;
+}
+
 static int refuse(Arena *arena, Str shown, Str word)
 {
+    Str piece = shown_piece(word);
+
     for (size_t i = 0; i < ARRAY_LEN(optional_sinks); i++) {
         if (str_eq_nocase(word, str_from_c(optional_sinks[i].word)))
             return fail(-ERR_UNSUPPORTED,
@@ -107,7 +115,7 @@ static int refuse(Arena *arena, Str shown, Str word)
                     "are %s, as in csv:FILE",
                     (int) shown.len, shown.data, names_of_all(arena));
     return fail(-ERR_INVALID, "--out %.*s: no sink takes \"%.*s\"; there are %s", (int) shown.len,
-                shown.data, (int) word.len, word.data, names_of_all(arena));
+                shown.data, (int) piece.len, piece.data, names_of_all(arena));
 }
 
 /* Find the driver of TEXT, and what of TEXT is the target with its options. */
@@ -228,6 +236,7 @@ static int take_option(SinkSpec *spec, Str name, Str value)
 
 static int refuse_option(const SinkSpec *spec, Str name)
 {
+    name = shown_piece(name);
     return fail(-ERR_INVALID, "--out %.*s: the sink %s has no option \"%.*s\"; there are mode%s%s",
                 (int) spec->text.len, spec->text.data, spec->driver->name, (int) name.len,
                 name.data, spec->driver->has_table ? ", table, key" : "",

@@ -108,6 +108,8 @@ TEST(passwords_are_never_shown)
     EXPECT_OK(parse("postgresql://u:geheim@h/d?table=t"));
     EXPECT_STR(spec.text, STR_C("postgresql://u:***@h/d?table=t"));
 #endif
+    EXPECT_ERR(parse("a.csv?x://u:geheim@h/d"), -ERR_INVALID, "has no option \"…@…\"");
+    EXPECT_ERR(parse("a.b://u:ge.heim@h"), -ERR_INVALID, "no sink takes \"…@…\"");
     EXPECT(parse("mysql://u:geheim@h/d") < 0 && !strstr(err_text(-ERR_INVALID), "geheim"));
 }
 

@@ -61,6 +61,8 @@ void csv_add_text(Buf *out, const CsvForm *form, Str text)
 
     if (!str_is_utf8(text))
         text = repaired(&whole, text);
+    if (whole.is_failed)
+        out->is_failed = out->is_oom = true; /* never a cell that is cut short */
     if (!is_guarded && !needs_quotes(text, separator)) {
         buf_add_str(out, text);
         return;

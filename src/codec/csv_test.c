@@ -52,4 +52,16 @@ TEST(formulas_are_guarded_when_asked)
     expect_cell((CsvForm){ .is_safe = true }, STR_C("=\"a\""), "\"'=\"\"a\"\"\"");
 }
 
+/* Without memory a cell fails; it is never cut short. */
+TEST(no_memory_is_an_error)
+{
+    FOR_EACH_FAULT {
+        AUTO(buf_deinit) Buf out = { 0 };
+
+        csv_add_text(&out, &(CsvForm){ 0 }, STR_C("bad \xff, quoted"));
+        if (buf_check(&out) == 0)
+            EXPECT_STR(buf_str(&out), STR_C("\"bad \xef\xbf\xbd, quoted\""));
+    }
+}
+
 TEST_MAIN()

@@ -46,6 +46,8 @@ static void add_text(Buf *out, Str text)
         return;
     }
     row_add_utf8(&repaired, text);
+    if (repaired.is_failed)
+        out->is_failed = out->is_oom = true; /* never a field that is cut short */
     add_escaped(out, buf_str(&repaired));
 }
 
@@ -114,7 +116,7 @@ static void add_json(Buf *out, Str json)
             buf_add_c(&good, "\\ufffd");
         at += len;
     }
-    if (buf_check(&good) < 0)
+    if (good.is_failed)
         out->is_failed = out->is_oom = true;
     add_text(out, buf_str(&good));
 }

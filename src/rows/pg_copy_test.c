@@ -42,4 +42,18 @@ TEST(json_that_jsonb_takes)
     expect_field(row_json((Str){ 0 }), "null");
 }
 
+/* Without memory a field fails; it is never cut short. */
+TEST(no_memory_is_an_error)
+{
+    FOR_EACH_FAULT {
+        RowValue values[] = { row_text(STR_C("bad \xff\n")), row_json(STR_C("[\"\\u0000\"]")) };
+        AUTO(buf_deinit) Buf out = { 0 };
+
+        pg_copy_add(&out, &values[0]);
+        pg_copy_add(&out, &values[1]);
+        if (buf_check(&out) == 0)
+            EXPECT_STR(buf_str(&out), STR_C("bad \xef\xbf\xbd\\n[\"\\\\ufffd\"]"));
+    }
+}
+
 TEST_MAIN()

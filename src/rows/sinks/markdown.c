@@ -45,6 +45,8 @@ static void add_clean_cell(Buf *out, Str text)
             buf_add_char(&clean, '\n');
         text = rest;
     }
+    if (clean.is_failed)
+        out->is_failed = out->is_oom = true; /* never a cell that is cut short */
     add_cell(out, buf_str(&clean));
 }
 

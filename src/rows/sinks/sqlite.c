@@ -530,6 +530,9 @@ static int bind_column(SqliteSink *sink, size_t c, const RowValue *given, uint64
     if (is_broken) {
         buf_reset(&sink->repaired);
         row_add_utf8(&sink->repaired, given->text);
+        r = buf_check(&sink->repaired);
+        if (r < 0)
+            return r;
         value.text = buf_str(&sink->repaired);
     }
     if (!fits) {

@@ -214,7 +214,7 @@ static Str text_of_gap(RowGap gap)
     UNREACHABLE("all gaps are above");
 }
 
-static Str cell_of(TableSink *table, const RowValue *value, Buf *scratch)
+static Str cell_of(TableSink *table, const RowValue *value, Buf *scratch, bool *is_whole)
 {
     AUTO(buf_deinit) Buf text = { 0 };
 
@@ -223,12 +223,18 @@ static Str cell_of(TableSink *table, const RowValue *value, Buf *scratch)
         return text_of_gap(value->gap);
     row_value_format(&text, value);
     width_add_clean(scratch, buf_str(&text));
+    if (text.is_failed)
+        scratch->is_failed = scratch->is_oom = true;
+    *is_whole &= !scratch->is_failed;
     table->cell_bytes += scratch->len;
     return arena_copy(&table->arena, buf_str(scratch));
 }
 
-static void gather_row(TableSink *table, const RowValue *row, Buf *scratch)
+/* 0 or -ENOMEM. */
+static int gather_row(TableSink *table, const RowValue *row, Buf *scratch)
 {
+    bool is_whole = true;
+
     if (table->n_cells + table->n_columns > table->cap_cells) {
         size_t cap = MAX(2 * table->cap_cells, 32 * table->n_columns);
 
@@ -239,13 +245,14 @@ static void gather_row(TableSink *table, const RowValue *row, Buf *scratch)
         TableColumnState *column = &table->columns[c];
         bool is_number = row[c].kind == ROW_INT || row[c].kind == ROW_REAL;
 
-        table->cells[table->n_cells++] = cell_of(table, &row[c], scratch);
+        table->cells[table->n_cells++] = cell_of(table, &row[c], scratch, &is_whole);
         column->has_value |= row[c].kind != ROW_ANY;
         if (!table->is_settled) {
             column->is_right |= is_number;
             column->is_left |= row[c].kind != ROW_ANY && !is_number;
         }
     }
+    return is_whole ? 0 : fail(-ENOMEM, "a row of a table");
 }
 
 /* Put out what has gathered when it is enough, or when the widths are fixed anyway. */
@@ -271,12 +278,14 @@ SUSPENDS static int table_write(void *state, const RowBatch *batch)
     AUTO(buf_deinit) Buf scratch = { 0 };
 
     for (size_t i = 0; i < row_batch_count(batch); i++) {
-        gather_row(table, row_batch_row(batch, i), &scratch);
+        int r = gather_row(table, row_batch_row(batch, i), &scratch);
+
+        if (r < 0)
+            return r;
         table->rows++;
         if (table->n_cells / table->n_columns >= LIMIT_TABLE_ROWS ||
             table->cell_bytes >= LIMIT_TABLE_BYTES) {
-            int r = put_out(table);
-
+            r = put_out(table);
             if (r < 0)
                 return r;
         }

@@ -43,6 +43,9 @@ static inline void pg_cluster_find(PgCluster *cluster)
 {
     glob_t found = { 0 };
 
+    cluster->why_not = "this build has no libpq";
+    if (!SL_HAVE_PQ)
+        return;
     cluster->why_not = "there is no /usr/lib/postgresql/*/bin/initdb";
     if (glob("/usr/lib/postgresql/*/bin", 0, NULL, &found) == 0 && found.gl_pathc > 0) {
         (void) snprintf(cluster->bin, sizeof(cluster->bin), "%s",

@@ -27,7 +27,8 @@
  *   json              a text that is JSON, as JSON
  *
  * RE is a POSIX extended regular expression with \d \w \s, `(?i)` at its beginning for any case;
- * lazy quantifiers, look-around and back-references are refused. It takes up to 40 KiB of stack.
+ * lazy quantifiers, look-around and back-references are refused. Matching takes up to 32 KiB of
+ * stack, and half a second for the worst expression on the longest text (LIMIT_FILTER_BYTES).
  *
  * An argument is bare or in quotes, '…' or "…", with \ before what would end it.
  *

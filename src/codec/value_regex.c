@@ -95,12 +95,32 @@ int filter_init_regex(Filter *filter)
     return 0;
 }
 
+/* The text of VALUE as far as an expression sees it, with a NUL behind it. */
+static int text_to_search(const FilterRun *run, const Value *value, Str *ret_text)
+{
+    char *copy;
+    Str text;
+    int r = value_to_text(run, value, &text);
+
+    if (r != 0)
+        return r;
+    text = str_cut_utf8(text, LIMIT_FILTER_BYTES);
+    r = value_room(run, text.len + 1, &copy);
+    if (r < 0)
+        return r;
+    if (text.len > 0)
+        memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    *ret_text = str_from(copy, text.len);
+    return 0;
+}
+
 /* Match TEXT from AT on; the groups are in bytes of TEXT. */
 static bool find(const Filter *filter, Str text, size_t at, regmatch_t *groups)
 {
     groups[0].rm_so = (regoff_t) at;
     groups[0].rm_eo = (regoff_t) text.len;
-    return regexec(&filter->regex, text.data ? text.data : "", GROUPS_MAX, groups,
+    return regexec(&filter->regex, text.data, GROUPS_MAX, groups,
                    REG_STARTEND | (at > 0 ? REG_NOTBOL : 0)) == 0;
 }
 
@@ -116,11 +136,10 @@ int filter_regex(const Filter *filter, const FilterRun *run, Value *value)
     regmatch_t groups[GROUPS_MAX];
     size_t which = 0;
     Str text;
-    int r = value_to_text(run, value, &text);
+    int r = text_to_search(run, value, &text);
 
     if (r != 0)
         return r;
-    text = str_cut_utf8(text, LIMIT_FILTER_BYTES);
     if (!find(filter, text, 0, groups))
         return VALUE_MISMATCH;
     /* The first group that took part; an expression without groups is all one. */
@@ -154,11 +173,10 @@ int filter_replace(const Filter *filter, const FilterRun *run, Value *value)
     regmatch_t groups[GROUPS_MAX];
     size_t at = 0;
     Str text;
-    int r = value_to_text(run, value, &text);
+    int r = text_to_search(run, value, &text);
 
     if (r != 0)
         return r;
-    text = str_cut_utf8(text, LIMIT_FILTER_BYTES);
     while (at <= text.len && !out.is_failed && find(filter, text, at, groups)) {
         size_t start = (size_t) groups[0].rm_so, end = (size_t) groups[0].rm_eo;
 

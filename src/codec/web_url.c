@@ -104,6 +104,8 @@ static void put_escaped(Writer *out, Str s, uint8_t part)
     static const char digits[] = "0123456789ABCDEF";
     size_t start = 0;
 
+    if (s.len == 0)
+        return;
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char) s.data[i];
 
@@ -158,7 +160,7 @@ static void put_path(Writer *out, Str text)
 
         if (!is_last && text.data[i] != '/' && text.data[i] != '\\')
             continue;
-        segment = str_from(text.data + start, i - start);
+        segment = str_sub(text, start, i - start);
         start = i + 1;
         n_dots = count_dots(segment);
         if (n_dots == 2)

@@ -143,7 +143,7 @@ static int compare_pairs(Str a, Str b)
     return order != 0 ? order : str_cmp(value_a, value_b);
 }
 
-/* The pairs of QUERY that stay, in their order; PAIRS_MAX + 1 when there are more. */
+/* The pairs of QUERY that stay, in their order, empty ones gone; PAIRS_MAX + 1 when there are more. */
 static size_t keep_pairs(Str query, const WebUrlKeyOpts *opts, Str *pairs)
 {
     size_t n = 0;
@@ -151,7 +151,7 @@ static size_t keep_pairs(Str query, const WebUrlKeyOpts *opts, Str *pairs)
     while (query.len > 0) {
         Str pair = str_cut(query, '&', &query);
 
-        if (is_dropped(pair, opts))
+        if (pair.len == 0 || is_dropped(pair, opts))
             continue;
         if (n == PAIRS_MAX)
             return PAIRS_MAX + 1;
@@ -168,44 +168,70 @@ static size_t keep_pairs(Str query, const WebUrlKeyOpts *opts, Str *pairs)
     return n;
 }
 
+/* Everything is settled before it is judged and sorted, so that the key of a key is itself: here the
+ * query goes to the end of OUT, and the chosen pairs behind it, which then take its place. */
 static void add_query(Buf *out, const WebUrl *url, const WebUrlKeyOpts *opts)
 {
     Str pairs[PAIRS_MAX];
-    size_t n = keep_pairs(url->query, opts, pairs);
+    size_t start = out->len, mark, n;
 
-    if (n > PAIRS_MAX || url->query.len == 0) {
-        buf_add_char(out, '?');
-        add_settled(out, url->query);
+    if (!buf_reserve(out, 6 * url->query.len + 2))
         return;
+    add_settled(out, url->query);
+    n = keep_pairs(str_from(out->data + start, out->len - start), opts, pairs);
+    mark = out->len;
+    buf_add_char(out, '?');
+    if (n > PAIRS_MAX || url->query.len == 0)
+        buf_add(out, out->data + start, mark - start);
+    for (size_t i = 0; n <= PAIRS_MAX && i < n; i++) {
+        if (i > 0)
+            buf_add_char(out, '&');
+        buf_add_str(out, pairs[i]);
     }
-    for (size_t i = 0; i < n; i++) {
-        buf_add_char(out, i == 0 ? '?' : '&');
-        add_settled(out, pairs[i]);
-    }
+    if (n == 0 && url->query.len > 0)
+        out->len = mark; /* nothing of it is left */
+    memmove(out->data + start, out->data + mark, out->len - mark);
+    out->len = start + (out->len - mark);
+}
+
+/* Whether the segment that ends before AT, in PATH, is one of dots: it must not stand alone. */
+static bool is_behind_dots(const char *path, size_t at)
+{
+    size_t n = 0;
+
+    while (n < at && path[at - n - 1] == '.')
+        n++;
+    return n > 0 && n <= 2 && at > n && path[at - n - 1] == '/';
 }
 
 /* Append PATH without the session ids in it: "/a;jsessionid=1/b" gives "/a/b". */
 static void add_path(Buf *out, Str path, bool is_session_dropped)
 {
-    ssize_t at;
+    size_t start = out->len, to = 0, len;
+    char *text;
 
-    while (is_session_dropped && (at = str_find(path, ';')) >= 0) {
-        Str behind = str_sub(path, (size_t) at + 1, path.len), name;
-        size_t len = 0, name_len = 0;
-
-        while (len < behind.len && behind.data[len] != '/' && behind.data[len] != ';')
-            len++;
-        while (name_len < len && behind.data[name_len] != '=')
-            name_len++;
-        name = str_sub(behind, 0, name_len);
-        add_settled(out, str_sub(path, 0, (size_t) at));
-        if (!web_url_is_session(name)) {
-            buf_add_char(out, ';');
-            add_settled(out, str_sub(behind, 0, len));
-        }
-        path = str_sub(behind, len, behind.len);
-    }
     add_settled(out, path);
+    if (!is_session_dropped || out->is_failed)
+        return;
+    text = out->data + start;
+    len = out->len - start;
+    for (size_t i = 0; i < len;) {
+        size_t end = i + 1, name_end = i + 1;
+
+        while (end < len && text[end] != '/' && text[end] != ';')
+            end++;
+        while (name_end < end && text[name_end] != '=')
+            name_end++;
+        if (text[i] == ';' && !is_behind_dots(text, to) &&
+            web_url_is_session(str_from(text + i + 1, name_end - i - 1))) {
+            i = end;
+            continue;
+        }
+        memmove(text + to, text + i, end - i);
+        to += end - i;
+        i = end;
+    }
+    out->len = start + to;
 }
 
 void web_url_key(const WebUrl *url, const WebUrlKeyOpts *opts, Buf *out)

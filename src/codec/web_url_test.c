@@ -403,6 +403,10 @@ TEST(keys_by_choice)
     expect_key("http://h/?utm=a", &tracking, "http://h/?utm=a");
     expect_key("http://h/a;jsessionid=1A2B?PHPSESSID=1&x=2&sid=3", &session, "http://h/a?x=2");
     expect_key("http://h/a;jsessionid=1/b;v=2/c", &session, "http://h/a/b;v=2/c");
+    expect_key("http://h/?b`=1&a=2&P", &sorted, "http://h/?P&a=2&b%60=1");
+    expect_key("http://h/?`=1&P", &sorted, "http://h/?%60=1&P");
+    expect_key("http://h/?%75tm_source=1", &tracking, "http://h/");
+    expect_key("http://h/.;jsessionid=1/a", &session, "http://h/.;jsessionid=1/a");
     expect_key("http://h/?ref=1&refs=2", &named, "http://h/?refs=2");
     expect_key("https://h/a", &scheme, "http://h/a");
     expect_key("https://h:8443/a", &scheme, "http://h:8443/a");

@@ -58,6 +58,14 @@ static void say_result(Task *task, const CrawlArgs *args, const CrawlResult *res
 {
     AUTO(buf_deinit) Buf text = { 0 };
 
+    if (result->is_over) {
+        task_log(task, arena_printf(task->arena,
+                                    "The crawl in %.*s came to its end: there is nothing left to "
+                                    "do. --revisit asks for what has changed since; without the "
+                                    "file it begins anew.",
+                                    (int) args->state.len, args->state.data));
+        return;
+    }
     report_write_text(&result->report, &text);
     log_lines(task, buf_str(&text));
     log_lines(task, result->wrote_to);

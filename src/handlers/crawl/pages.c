@@ -203,7 +203,7 @@ static bool is_known_content(PageWork *work)
     const Page *page = work->page;
 
     work->content = content_hash(buf_str(&work->answer.body));
-    if (page->content) {
+    if (page->content && crawl->args->revisit) { /* otherwise its rows did not hold: a new page */
         if (page->content != work->content) {
             (void) frontier_has_content(crawl->frontier, work->content);
             return false;

@@ -22,7 +22,7 @@
 #include <sluice/rt/file.h>
 
 #define TICK_MS      100
-#define MARK_TICKS   10
+#define MARK_SHARE   20
 #define END_GRACE_MS 30000
 #define COOKIE_BYTES (16 << 20)
 #define PAGE_STACK   (64 << 10)
@@ -167,6 +167,8 @@ SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery, int64_t co
     return scheduler_open(&crawl->scheduler, nursery, &opts);
 }
 
+enum { CRAWL_OVER = 1 }; /* the state file says that nothing is left to do */
+
 SUSPENDS static int open_all(Crawl *crawl, sl_nursery *nursery, const CrawlRunOpts *opts)
 {
     int64_t concurrency = opts->concurrency ? opts->concurrency : crawl->args->concurrency;
@@ -186,6 +188,8 @@ SUSPENDS static int open_all(Crawl *crawl, sl_nursery *nursery, const CrawlRunOp
     if (r < 0)
         return r;
     crawl->frontier = scheduler_frontier(crawl->scheduler);
+    if (frontier_resume(crawl->frontier)->is_complete)
+        return CRAWL_OVER;
     crawl->report->done_before = frontier_resume(crawl->frontier)->n_done;
     frontier_stats(crawl->frontier, &stats);
     memcpy(crawl->before, stats.by_outcome, sizeof(crawl->before));
@@ -230,18 +234,33 @@ static void stop_when_asked(Crawl *crawl)
     scheduler_stop(crawl->scheduler);
 }
 
+/* Send what has gathered; and set a mark, unless that took long the last time: marks cost the
+ * crawl a twentieth of its time at most. */
+SUSPENDS static int flush_or_mark(Crawl *crawl, int64_t *next_mark_ns)
+{
+    int64_t began_ns = sl_clock_ns();
+    int r;
+
+    if (began_ns < *next_mark_ns)
+        return writer_flush(crawl->writer);
+    r = writer_mark(crawl->writer);
+    *next_mark_ns = began_ns + MARK_SHARE * (sl_clock_ns() - began_ns);
+    return r;
+}
+
 SUSPENDS static int run_ticker(void *arg)
 {
     Crawl *crawl = arg;
+    int64_t next_mark_ns = 0;
     int r = 0;
 
-    for (unsigned tick = 1; r == 0; tick++) {
+    while (r == 0) {
         r = sl_sleep_ms(TICK_MS);
         if (r < 0)
             return r;
         show_progress(crawl);
         stop_when_asked(crawl);
-        r = tick % MARK_TICKS == 0 ? writer_mark(crawl->writer) : writer_flush(crawl->writer);
+        r = flush_or_mark(crawl, &next_mark_ns);
     }
     return r;
 }
@@ -381,6 +400,7 @@ int crawl_run_once(Task *task, const CrawlArgs *args, CrawlPlan *plan, const Cra
     crawl->report->started_ms = sl_wall_ms();
     crawl->report->started_ns = sl_clock_ns();
     r = open_all(crawl, nursery, opts);
+    result->is_over = r == CRAWL_OVER;
     if (r == 0)
         r = run_and_end(crawl, opts, result);
     closed = close_all(crawl);

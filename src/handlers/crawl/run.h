@@ -15,6 +15,7 @@ typedef struct CrawlRunOpts {
 /* What a crawl leaves behind. */
 typedef struct CrawlResult {
     CrawlReport report;
+    bool is_over; /* the state file is that of a crawl that came to its end: nothing was done */
     Str rows;     /* JSON, in the task's arena; empty: they went elsewhere */
     Str wrote_to; /* "wrote 2 000 rows to prices.csv"; in the task's arena, may be empty */
 } CrawlResult;

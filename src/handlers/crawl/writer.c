@@ -32,7 +32,8 @@ struct Writer {
     Pending *pending;
     size_t n_pending;
     bool is_durable;
-    bool is_dirty; /* rows or pages since the last mark */
+    bool is_dirty;     /* rows or pages since the last mark */
+    bool is_left_open; /* the outlet waits at its last mark for the crawl to go on */
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -261,6 +262,8 @@ int writer_finish(Writer *writer, bool is_complete)
         return r;
     if (writer->outlet && (is_complete || !writer->is_durable || !writer->opts.args->out.len))
         r = outlet_commit(writer->outlet);
+    else
+        writer->is_left_open = writer->outlet != NULL;
     if (r == 0 && is_complete && writer->is_durable)
         r = frontier_complete(writer->opts.frontier);
     if (r == 0 && writer->groups && !writer->opts.is_silent)
@@ -270,7 +273,12 @@ int writer_finish(Writer *writer, bool is_complete)
 
 void writer_describe(const Writer *writer, Buf *out)
 {
-    if (writer->outlet && writer->opts.args->out.len)
+    if (!writer->outlet || !writer->opts.args->out.len)
+        return;
+    if (writer->is_left_open)
+        buf_add_c(out, "The rows so far are kept aside, and get their place when the crawl is "
+                       "complete.");
+    else
         outlet_describe(writer->outlet, out);
 }
 

@@ -2,7 +2,8 @@
  * The bookkeeping behind gate.h.
  *
  * `next_ns` is the one place where G2 lives: entering moves it to begin + delay, leaving to end +
- * delay and behind every pause; it never goes back.
+ * delay; it never goes back. The probe of a host of which nothing is known does not move it when it
+ * begins: no other may begin before its end (G3), and then more is known about the delay.
  */
 #include "handlers/crawl/gate.h"
 
@@ -21,6 +22,7 @@
 #define HOST_DELAY_MS       250
 #define ADDRESS_AT_ONCE     4
 #define ADDRESS_DELAY_MS    100
+#define SLACK_NS_MAX        (10 * NS_PER_MS) /* G2 */
 
 struct Gate {
     GateOpts opts;
@@ -158,6 +160,8 @@ void gate_host_crawl_delay(const Gate *gate, GateKey *host, int64_t delay_ms)
     host->crawl_delay_ns = MAX(host->crawl_delay_ns,
                                MIN(delay_ms, INT64_MAX / NS_PER_MS) * NS_PER_MS);
     settle_key(gate, host);
+    if (host->last_ns) /* the request that brought it counts */
+        host->next_ns = MAX(host->next_ns, host->last_ns + host->delay_ns);
 }
 
 /* ADDRESS without its port: one server has many. */
@@ -224,12 +228,19 @@ int gate_may(const GateKey *key, int64_t now_ns, int64_t *ret_when_ns)
     return GATE_LATER;
 }
 
+static int64_t slack_ns(const GateKey *key)
+{
+    return key->at_once > 1 ? MIN(gate_delay_ns(key) / 10, SLACK_NS_MAX) : 0;
+}
+
 void gate_enter(Gate *gate, GateKey *key, int64_t now_ns)
 {
     ASSERT(key->n_active < key->at_once);                        /* G1, G3 */
     ASSERT(now_ns >= MAX(key->next_ns, key->throttle.pause_ns)); /* G2 */
     key->n_active++;
-    key->next_ns = MAX(key->next_ns, now_ns + next_delay_ns(gate, key));
+    key->last_ns = now_ns;
+    if (key->is_known)
+        key->next_ns = MAX(key->next_ns, now_ns + next_delay_ns(gate, key) + slack_ns(key));
 }
 
 void gate_leave(Gate *gate, GateKey *key, const GateAnswer *answer, int64_t now_ns)
@@ -250,6 +261,7 @@ void gate_leave(Gate *gate, GateKey *key, const GateAnswer *answer, int64_t now_
                        },
                        now_ns);
     }
+    key->last_ns = now_ns;
     key->next_ns = MAX(key->next_ns, now_ns + next_delay_ns(gate, key));
 }
 

@@ -6,7 +6,9 @@
  *
  *   G1  At most `at_once` requests of a key are between gate_enter and gate_leave.
  *   G2  Two requests of a key begin at least its delay apart, and the next one begins at least its
- *       delay after the end of an answer.
+ *       delay after the end of an answer. Where several may be under way, they begin a little
+ *       (at most a tenth, and 10 ms) further apart: what is sent later may be faster on its way,
+ *       and the promise is about what the server sees.
  *   G3  Before its first answer a host has one request at most: nobody knows yet whose it is.
  *   G4  Jitter makes a delay longer, never shorter. So does throttling (throttle.h).
  *
@@ -49,6 +51,7 @@ typedef struct GateOpts {
 /* The gate of one host or address. */
 typedef struct GateKey {
     int64_t next_ns;        /* not before */
+    int64_t last_ns;        /* when a request last began or ended; 0: never */
     int64_t delay_ns;       /* its own, without throttling */
     int64_t crawl_delay_ns; /* what robots.txt asks, not cut; -1: nothing */
     uint32_t n_active;      /* requests between enter and leave */

@@ -128,17 +128,38 @@ TEST(crawl_delay_raises_the_delay_up_to_a_cap)
 
 TEST(the_delay_counts_from_the_end_of_the_answer)
 {
-    AUTO(gate_free) Gate *gate = gate_new(&(GateOpts){ .delay_ms = 100, .address_delay_ms = -1 });
+    AUTO(gate_free)
+    Gate *gate =
+        gate_new(&(GateOpts){ .host_at_once = 2, .delay_ms = 100, .address_delay_ms = -1 });
     GateKey key = host_at(gate, "shop.test", "127.0.0.1:80");
     int64_t when = 0;
 
     gate_enter(gate, &key, 1000 * MS);
     EXPECT_EQ(gate_may(&key, 1050 * MS, &when), GATE_LATER);
-    EXPECT_EQ(when, 1100 * MS);
+    EXPECT_EQ(when, 1110 * MS); /* with what it may lose on its way */
     gate_leave(gate, &key, NULL, 5000 * MS);
     EXPECT_EQ(gate_may(&key, 5050 * MS, &when), GATE_LATER);
     EXPECT_EQ(when, 5100 * MS);
     EXPECT_EQ(gate_may(&key, 5100 * MS, &when), 0);
+}
+
+/* The request that fetched robots.txt is one of those that the delay lies between. */
+TEST(a_crawl_delay_counts_from_the_request_that_brought_it)
+{
+    AUTO(gate_free) Gate *gate = gate_new(&(GateOpts){ .delay_ms = -1, .address_delay_ms = -1 });
+    NetAddress address = address_of("127.0.0.1:80");
+    GateKey key;
+    int64_t when = 0;
+
+    gate_host_init(gate, &key, STR_C("shop.test"));
+    gate_enter(gate, &key, 1000 * MS);
+    EXPECT_EQ(gate_may(&key, 5000 * MS, &when), GATE_FULL);
+    gate_host_known(gate, &key, &address);
+    gate_leave(gate, &key, NULL, 1010 * MS);
+    EXPECT_EQ(gate_may(&key, 1010 * MS, &when), 0); /* it is not public after all */
+    gate_host_crawl_delay(gate, &key, 200);
+    EXPECT_EQ(gate_may(&key, 1011 * MS, &when), GATE_LATER);
+    EXPECT_EQ(when, 1210 * MS);
 }
 
 /* Ports are not servers. */

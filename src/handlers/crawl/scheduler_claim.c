@@ -26,9 +26,14 @@ static Str key_text(char *out, const char *prefix, const char *name)
     return str_from(out, MIN((size_t) len, (size_t) KEY_BYTES - 1));
 }
 
+/* Others may begin its delay after this request has begun, which is up to SHARED_FRESH_MS later. */
 static SharedKey key_of(const GateKey *gate, Str text)
 {
-    return (SharedKey){ .key = text, .delay_ns = gate_delay_ns(gate), .at_once = gate->at_once };
+    int64_t delay_ns = gate_delay_ns(gate);
+
+    if (delay_ns)
+        delay_ns += SHARED_FRESH_MS * NS_PER_MS;
+    return (SharedKey){ .key = text, .delay_ns = delay_ns, .at_once = gate->at_once };
 }
 
 static SharedClaim claim_of(const Scheduler *scheduler, Asked *asked)

@@ -31,8 +31,11 @@ typedef struct Foreground {
     HandlerRun *run;
     sl_scope scope; /* around the run; ^C cancels it */
     Run attempt;
-    Arena arena; /* of the sink's text */
-    Sink *sink;  /* of the rows; NULL before the first, and between two answers */
+    Arena arena;        /* of the sink's text */
+    Sink *sink;         /* of the rows; NULL before the first, and between two answers */
+    RowColumn *columns; /* that it was opened with; a copy in the arena */
+    size_t n_columns;
+    bool is_ended; /* the answer in it is complete, and another one may follow */
     bool is_interrupted;
     bool has_progress;      /* stderr is a terminal */
     bool is_progress_shown; /* a line of progress stands where the next line belongs */
@@ -100,16 +103,44 @@ SUSPENDS static int watch_interrupt(void *arg)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
+/* The sink may outlive the answer, and with it what the columns of the handler are in. */
+static void copy_columns(Foreground *foreground, const RowBatch *rows)
+{
+    const RowColumn *columns = row_batch_columns(rows);
+    size_t n = row_batch_width(rows);
+
+    foreground->columns = arena_zalloc(&foreground->arena, n * sizeof(RowColumn));
+    foreground->n_columns = n;
+    for (size_t i = 0; i < n; i++) {
+        foreground->columns[i] = columns[i];
+        foreground->columns[i].name = arena_copy(&foreground->arena, columns[i].name);
+        foreground->columns[i].unit = arena_copy(&foreground->arena, columns[i].unit);
+    }
+}
+
+static bool has_same_columns(const Foreground *foreground, const RowBatch *rows)
+{
+    const RowColumn *columns = row_batch_columns(rows);
+
+    if (row_batch_width(rows) != foreground->n_columns)
+        return false;
+    for (size_t i = 0; i < foreground->n_columns; i++)
+        if (!str_eq(columns[i].name, foreground->columns[i].name) ||
+            columns[i].kind != foreground->columns[i].kind)
+            return false;
+    return true;
+}
+
 SUSPENDS static int open_sink(Foreground *foreground, const RowBatch *rows)
 {
     const HandlerRun *run = foreground->run;
-    SinkOpts opts = { .columns = row_batch_columns(rows),
-                      .n_columns = row_batch_width(rows),
-                      .columns_wide = run->columns,
-                      .has_colour = run->has_colour };
+    SinkOpts opts = { .columns_wide = run->columns, .has_colour = run->has_colour };
     SinkSpec spec;
     int r;
 
+    copy_columns(foreground, rows);
+    opts.columns = foreground->columns;
+    opts.n_columns = foreground->n_columns;
     r = sink_spec_parse(&foreground->arena, run->rows_to, &spec);
     return r < 0 ? r : sink_open(&foreground->sink, &spec, &opts, NULL);
 }
@@ -119,19 +150,28 @@ SUSPENDS static int end_answer(Foreground *foreground)
     int r = foreground->sink ? sink_commit(foreground->sink) : 0;
 
     sink_close(TAKE(foreground->sink));
+    foreground->is_ended = false;
     return r;
 }
 
+/* In a pipe the answers of one table are one text, with one head; a terminal shows each at once. */
 SUSPENDS static int on_rows(void *ctx, const RowBatch *rows)
 {
     Foreground *foreground = ctx;
     int r = 0;
 
     clear_progress(foreground);
-    if (!rows)
-        return end_answer(foreground);
+    if (!rows && foreground->run->columns == 0) {
+        foreground->is_ended = foreground->sink != NULL;
+        return 0;
+    }
+    if (!rows || (foreground->is_ended && !has_same_columns(foreground, rows)))
+        r = end_answer(foreground);
+    if (!rows || r < 0)
+        return r;
     if (!foreground->sink)
         r = open_sink(foreground, rows);
+    foreground->is_ended = false;
     foreground->run->has_rows = true;
     return r < 0 ? r : sink_write(foreground->sink, rows);
 }
@@ -157,8 +197,6 @@ SUSPENDS static int run_attempt(Foreground *foreground)
     attempt->timeout_ms = NO_TIMEOUT_MS;
     r = runner_run(attempt);
     run->is_partial = attempt->is_partial;
-    if (r == 0)
-        r = end_answer(foreground); /* rows of a handler that was not asked for an end */
     return r;
 }
 
@@ -175,6 +213,12 @@ SUSPENDS static int run_fiber(void *arg)
     foreground->r = r;
     if (r < 0)
         err_take(r, &foreground->err);
+    if (r == 0 || foreground->is_ended)
+        r = end_answer(foreground); /* also of a handler that was not asked for an end */
+    if (foreground->r == 0 && r < 0) {
+        foreground->r = r;
+        err_take(r, &foreground->err);
+    }
     sink_close(TAKE(foreground->sink));
     return 0;
 }

@@ -233,10 +233,11 @@ static int fail_json(FetchSource *source, FetchPage *page, int r)
         return r;
     }
     shown = str_trim(fetch_scrub(&page->arena, source, shown));
-    return fetch_fail(source, FETCH_FAILURE_NOT_JSON, "%.*s; %d, %.*s: \"%.*s\"%s", (int) words.len,
-                      words.data, page->status, (int) (type.len > 0 ? type.len : 15),
+    return fetch_fail(source, FETCH_FAILURE_NOT_JSON, "%d, %.*s: \"%.*s\"%s: %.*s", page->status,
+                      (int) (type.len > 0 ? type.len : 15),
                       type.len > 0 ? type.data : "no Content-Type", (int) shown.len, shown.data,
-                      page->body.len > LIMIT_FETCH_EXCERPT_BYTES ? "…" : "");
+                      page->body.len > LIMIT_FETCH_EXCERPT_BYTES ? "…" : "", (int) words.len,
+                      words.data);
 }
 
 static Str keep(Arena *arena, Str text)

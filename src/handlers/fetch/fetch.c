@@ -205,9 +205,11 @@ SUSPENDS static int run_round(FetchRun *run, FetchResult *ret_result)
     if (r < 0)
         return r;
     *ret_result = make_result(run, &tally);
-    log_warnings(run, ret_result);
     task_progress(run->task, 1, ret_result->summary);
-    task_log(run->task, ret_result->summary);
+    if (!run->watch || fetch_watch_has_news(run->watch)) {
+        log_warnings(run, ret_result);
+        task_log(run->task, ret_result->summary);
+    }
     run->task->is_partial = tally.failed > 0;
     return is_good ? 0 : fail_run(run, &tally);
 }

@@ -393,5 +393,8 @@ void fetch_watch_free(FetchWatch *watch); /* NULL is nothing */
 /* Put the time and what changed into the rows of BATCH; without `out`, drop those that did not. */
 MUST int fetch_watch_mark(FetchWatch *watch, const FetchSource *source, RowBatch *batch);
 
+/* Whether this round has shown a row. */
+bool fetch_watch_has_news(const FetchWatch *watch);
+
 /* The round is over: the next one is compared with it. */
 void fetch_watch_turn(FetchWatch *watch);

@@ -134,7 +134,8 @@ FETCH_TEST(odd_bodies)
         if (test_has_failed())
             fprintf(stderr, "    %s\n", taken[i].path);
     }
-    expect_failure(world, "{'url':'%s/garbage'}", "not_json: line 1, column 9");
+    expect_failure(world, "{'url':'%s/garbage'}",
+                   "not_json: 200, application/json: \"{\"a\":1} trailing\": line 1, column 9");
     expect_failure(world, "{'url':'%s/single'}", "not_json: ");
     expect_failure(world, "{'url':'%s/cut'}", "not_json: ");
     expect_failure(world, "{'url':'%s/deep'}", "not_json: ");

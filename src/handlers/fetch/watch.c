@@ -34,6 +34,7 @@ struct FetchWatch {
     const FetchRun *run;
     WatchRound rounds[2];
     size_t current;
+    size_t n_shown; /* rows of this round */
     bool is_first;
 };
 
@@ -64,9 +65,15 @@ void fetch_watch_free(FetchWatch *watch)
     mem_free(watch);
 }
 
+bool fetch_watch_has_news(const FetchWatch *watch)
+{
+    return watch->n_shown > 0;
+}
+
 void fetch_watch_turn(FetchWatch *watch)
 {
     watch->is_first = false;
+    watch->n_shown = 0;
     watch->current = 1 - watch->current;
     round_deinit(&watch->rounds[watch->current]);
 }
@@ -195,6 +202,7 @@ int fetch_watch_mark(FetchWatch *watch, const FetchSource *source, RowBatch *bat
         RowValue *row = &batch->values[i * width];
         bool is_shown = mark_row(watch, source, batch, row, &r);
 
+        watch->n_shown += is_shown;
         if (!is_shown && watch->run->args->out.len == 0)
             continue;
         if (n_kept != i)

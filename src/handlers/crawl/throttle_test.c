@@ -157,8 +157,7 @@ TEST(no_row_of_answers_leaves_the_bounds)
 
             event.own_delay_ns = own_ns;
             event.at_once = 1 + rand_below(&rand, 20);
-            event.latency_ns = (int64_t) rand_below(&rand, 100) * (int64_t) rand_u64(&rand) %
-                               NS_PER_S;
+            event.latency_ns = (int64_t) rand_below(&rand, 30 * NS_PER_S);
             event.retry_after_ms = (int64_t) rand_below(&rand, 5) - 1;
             event.is_adaptive = rand_below(&rand, 2);
             event.began_ns = now_ns;

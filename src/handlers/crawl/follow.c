@@ -165,7 +165,7 @@ int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutcome *
         return 0;
     }
     if (page->depth == 0)
-        scope_add_start(crawl->scope, &url);
+        scope_add_host(crawl->scope, &url);
     r = is_round ? add_again(crawl, &url, &link) : add(crawl, &url, &link);
     return r < 0 ? r : 0;
 }

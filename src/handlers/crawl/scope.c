@@ -83,12 +83,17 @@ static Str host_key(const WebUrl *url, char out[HOST_BYTES])
     return str_from(out, len);
 }
 
-void scope_add_start(Scope *scope, const WebUrl *url)
+void scope_add_host(Scope *scope, const WebUrl *url)
 {
     char key[HOST_BYTES];
 
     if (scope->hosts.len < LIMIT_CRAWL_START_HOSTS)
         (void) map_put(&scope->hosts, host_key(url, key), &present);
+}
+
+void scope_add_start(Scope *scope, const WebUrl *url)
+{
+    scope_add_host(scope, url);
     if (scope->origins.len < LIMIT_CRAWL_START_HOSTS)
         (void) map_put(&scope->origins, web_url_origin(url), &present);
 }

@@ -22,8 +22,12 @@ MUST int scope_new(const CrawlArgs *args, Scope **ret_scope);
 void scope_free(Scope *scope);
 DEFINE_AUTO(Scope *, scope_free);
 
-/* URL is one to begin with, or where one led: its host counts as followed. */
+/* URL is one to begin with: its host counts as followed, and its origin as one that secrets may go
+ * to. */
 void scope_add_start(Scope *scope, const WebUrl *url);
+
+/* URL is where a page to begin with led: its host counts as followed, and that is all. */
+void scope_add_host(Scope *scope, const WebUrl *url);
 
 /* Whether URL has the origin (scheme, host, port) of a page to begin with: what secrets of the
  * arguments may go to. */

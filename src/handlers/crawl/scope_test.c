@@ -176,6 +176,10 @@ TEST(secrets_go_to_the_first_origins_only)
     EXPECT(!scope_is_start_origin(world.scope, &url));
     url = url_of(&world, "https://a.test:444/x");
     EXPECT(!scope_is_start_origin(world.scope, &url));
+    url = url_of(&world, "https://b.test/"); /* where a first page redirected to */
+    scope_add_host(world.scope, &url);
+    EXPECT_C(link_verdict(&world, "https://b.test/x", 1), "done");
+    EXPECT(!scope_is_start_origin(world.scope, &url));
     world_deinit(&world);
 }
 

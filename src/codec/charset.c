@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/macro.h"
 #include "base/mem.h"
 
@@ -310,6 +311,43 @@ static bool find_in_xml(Str text, Charset *ret_charset)
     return find_inside(rest, CHARSET_FROM_XML, ret_charset);
 }
 
+/* Whether an element of this name has text inside it, whatever it looks like. */
+static bool is_text_element(Str name)
+{
+    static const char *const names[] = { "script",   "style",    "title",
+                                         "textarea", "noscript", "template" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq_nocase(name, str_from_c(names[i])))
+            return true;
+    return false;
+}
+
+/* What a browser finds when it parses on: a meta element outside of text. */
+static bool find_late(Str text, Charset *ret_charset)
+{
+    Scan scan = { .text = text };
+
+    for (; !has_ended(&scan); scan.at++) {
+        size_t start = scan.at + 1;
+        Str name;
+
+        if (peek(&scan) != '<')
+            continue;
+        while (start + 1 < text.len && is_alpha(text.data[start]))
+            start++;
+        name = str_sub(text, scan.at + 1, start - scan.at - 1);
+        if (read_tag(&scan, ret_charset))
+            return true;
+        if (!is_text_element(name))
+            continue;
+        while (!has_ended(&scan) && !(looks_at(&scan, "</") &&
+                                      str_eq_nocase(str_sub(text, scan.at + 2, name.len), name)))
+            scan.at++;
+    }
+    return false;
+}
+
 bool charset_prescan(Str bytes, Charset *ret_charset)
 {
     Scan scan = { .text = str_sub(bytes, 0, PRESCAN_BYTES) };
@@ -339,7 +377,8 @@ Charset charset_detect(Str bytes, Str http_label)
         charset.bom_len = bom == LXB_ENCODING_UTF_8 ? 3 : 2;
         return charset;
     }
-    if (charset_find(http_label, &charset) || charset_prescan(bytes, &charset))
+    if (charset_find(http_label, &charset) || charset_prescan(bytes, &charset) ||
+        find_late(str_sub(bytes, 0, LIMIT_CHARSET_BYTES), &charset))
         return charset;
     return from_id(LXB_ENCODING_WINDOWS_1252, CHARSET_FROM_FALLBACK);
 }

@@ -8,7 +8,9 @@
  *   2. the charset of the Content-Type header
  *   3. for HTML, the first 1024 bytes: `<meta charset>`, `<meta http-equiv content>`
  *   4. an XML declaration, in UTF-16 or in ASCII
- *   5. the fallback: windows-1252
+ *   5. for HTML, a meta element in the first LIMIT_CHARSET_BYTES that is not inside a script or
+ *      another element of text: browsers meet it while they parse, and begin again
+ *   6. the fallback: windows-1252
  *
  * The labels and tables are lexbor's, which are the standard's: "latin1" and "ascii" mean
  * windows-1252, "gb2312" means GBK, and so on. What is not valid becomes U+FFFD.
@@ -43,7 +45,7 @@ bool charset_find(Str label, Charset *ret_charset);
 /*
  * The encoding of the document that begins with BYTES. HTTP_LABEL is the charset parameter of its
  * Content-Type (http_media_param), empty if there is none; a label that nobody knows counts as
- * none. Only the first 1024 bytes are looked at. Always answers.
+ * none. Only the first LIMIT_CHARSET_BYTES are looked at. Always answers.
  */
 Charset charset_detect(Str bytes, Str http_label);
 

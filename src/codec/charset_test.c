@@ -75,8 +75,10 @@ TEST(what_hides_a_meta)
     EXPECT_CHARSET("<script>'<meta charset=big5>'</script>", "", "Big5");
 }
 
-TEST(only_the_first_1024_bytes_count)
+/* The prescan sees no tag that ends later. */
+TEST(only_the_first_1024_bytes_are_prescanned)
 {
+    Charset charset;
     char text[1100];
     static const char meta[] = "<meta charset=koi8-r>";
 
@@ -86,9 +88,22 @@ TEST(only_the_first_1024_bytes_count)
         for (size_t i = 0; i < sizeof(text); i++)
             text[i] = ' ';
         memcpy(text + start, meta, sizeof(meta) - 1);
-        EXPECT_STR(str_from_c(detect(str_from(text, sizeof(text)), "")),
-                   str_from_c(fits ? "KOI8-R" : "windows-1252"));
+        EXPECT_EQ(charset_prescan(str_from(text, sizeof(text)), &charset), fits);
+        EXPECT_STR(str_from_c(detect(str_from(text, sizeof(text)), "")), STR_C("KOI8-R"));
     }
+}
+
+TEST(a_late_meta_counts_outside_of_text)
+{
+    AUTO(buf_deinit) Buf html = { 0 };
+
+    for (int i = 0; i < 200; i++)
+        buf_add_c(&html, "<p>0123456789");
+    buf_add_c(&html, "<script>'<meta charset=big5>'</script><!-- <meta charset=big5> -->");
+    EXPECT_STR(str_from_c(detect(buf_str(&html), "")), STR_C("windows-1252"));
+    buf_add_c(&html, "<meta charset=koi8-r>");
+    EXPECT_STR(str_from_c(detect(buf_str(&html), "")), STR_C("KOI8-R"));
+    EXPECT_STR(str_from_c(detect(buf_str(&html), "utf-8")), STR_C("UTF-8"));
 }
 
 TEST(xml_declarations)

@@ -10,9 +10,9 @@
  *              └ memory, attributes of a tag that has not ended
  *
  * What would cost quadratic time or memory elsewhere is bounded by these: the stack of open
- * elements is searched for most tags; attributes of one tag are compared with each other; names that
- * are not HTML's go into a hash table that does not grow; the list of formatting elements is opened
- * anew in each paragraph.
+ * elements is searched for most tags; attributes of one tag are compared with each other; names
+ * that are not HTML's go into a hash table that does not grow; the list of formatting elements is
+ * opened anew in each paragraph.
  *
  * An element that is deeper than LIMIT_HTML_DEPTH is closed as soon as it is opened, so that what
  * is inside it becomes its siblings. If it had brought the tree builder into another state (a

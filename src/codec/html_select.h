@@ -35,10 +35,10 @@ typedef struct HtmlSearch {
 } HtmlSearch;
 
 /*
- * The first match inside SCOPE that comes after AFTER in the page (NULL: from the beginning); NULL:
- * there is none, or the search was cut. As in the browser's querySelector, only the match itself has
- * to be inside SCOPE, unless the selector begins with a combinator or `:scope`; one that begins with
- * + or ~ finds what stands behind SCOPE.
+ * The first match inside SCOPE that comes after AFTER in the page (NULL: from the beginning). NULL
+ * when there is none, or the search was cut. As in the browser's querySelector, only the match
+ * itself has to be inside SCOPE, unless the selector begins with a combinator or `:scope`; one that
+ * begins with + or ~ finds what stands behind SCOPE.
  */
 HtmlNode *html_selector_next(const HtmlSelector *selector, HtmlSearch *search,
                              const HtmlNode *scope, HtmlNode *after);

@@ -250,13 +250,16 @@ static bool is_leap(int64_t year)
 static bool to_ns(const Moment *moment, int64_t *ret_ns)
 {
     static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    unsigned hour = moment->hour;
+    unsigned hour = moment->hour, last_day;
     int64_t seconds, ns;
 
     if (moment->month < 1 || moment->month > 12 || moment->day < 1 || moment->minute > 59 ||
         moment->second > 60 || moment->year < 1)
         return false;
-    if (moment->day > days[moment->month - 1] + (unsigned) (moment->month == 2 && is_leap(moment->year)))
+    last_day = days[moment->month - 1];
+    if (moment->month == 2 && is_leap(moment->year))
+        last_day++;
+    if (moment->day > last_day)
         return false;
     if (moment->has_12_hours) {
         if (hour < 1 || hour > 12)

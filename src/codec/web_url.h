@@ -6,9 +6,9 @@
  * WEB_URL_OTHER. A user name and password are dropped, and told (`had_userinfo`): a link must not
  * make a crawler send somebody's credentials, and those of a start URL belong in the options.
  *
- * All pieces are views into `href`, one text in the arena that was given. The parser is our own, for
- * a page has fifty links and each may cost a fraction of a microsecond; hosts that are not plain
- * (international names, IP addresses) and queries in other charsets go to lexbor.
+ * All pieces are views into `href`, one text in the arena that was given. The parser is our own,
+ * for a page has fifty links and each may cost a fraction of a microsecond; hosts that are not
+ * plain (international names, IP addresses) and queries in other charsets go to lexbor.
  */
 #pragma once
 

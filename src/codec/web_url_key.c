@@ -143,7 +143,7 @@ static int compare_pairs(Str a, Str b)
     return order != 0 ? order : str_cmp(value_a, value_b);
 }
 
-/* The pairs of QUERY that stay, in their order, empty ones gone; PAIRS_MAX + 1 when there are more. */
+/* The pairs of QUERY that stay, in their order; PAIRS_MAX + 1: there are more. Empty ones go. */
 static size_t keep_pairs(Str query, const WebUrlKeyOpts *opts, Str *pairs)
 {
     size_t n = 0;
@@ -168,7 +168,7 @@ static size_t keep_pairs(Str query, const WebUrlKeyOpts *opts, Str *pairs)
     return n;
 }
 
-/* Everything is settled before it is judged and sorted, so that the key of a key is itself: here the
+/* Everything is settled before it is judged and sorted, so that the key of a key is itself: the
  * query goes to the end of OUT, and the chosen pairs behind it, which then take its place. */
 static void add_query(Buf *out, const WebUrl *url, const WebUrlKeyOpts *opts)
 {

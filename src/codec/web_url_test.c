@@ -1,6 +1,6 @@
 /*
- * URLs as browsers read them: vectors of each class, properties of what comes out, the keys, and the
- * traps.
+ * URLs as browsers read them: vectors of each class, properties of what comes out, the keys, and
+ * the traps.
  */
 #include "codec/web_url.h"
 

@@ -78,7 +78,7 @@ typedef struct TaskOps {
 
     /* Take rows as they come, for a person who watches; NULL rows: what came is complete, show it,
      * further ones are the next answer. NULL: rows belong into the result. */
-    int (*emit)(Task *task, const RowBatch *batch);
+    SL_SUSPENDS int (*emit)(Task *task, const RowBatch *batch);
 
     /* Whether rows may go to OUT, the text of a sink, and where that is: *RET_OUT, in the task's
      * arena. 0 or an error with words. NULL: anywhere. */

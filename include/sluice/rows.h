@@ -85,6 +85,7 @@ SL_API RowValue *row_batch_add(RowBatch *batch);
 /* A copy of TEXT that lives as long as the batch's rows; cut to what the batch may hold. */
 SL_API Str row_batch_copy(RowBatch *batch, Str text);
 
+/* How many rows there are, how wide and of what columns, and the values of one. Borrowed. */
 SL_API size_t row_batch_count(const RowBatch *batch);
 SL_API size_t row_batch_width(const RowBatch *batch); /* columns */
 SL_API const RowColumn *row_batch_columns(const RowBatch *batch);
@@ -93,59 +94,71 @@ SL_API const RowValue *row_batch_row(const RowBatch *batch, size_t index); /* it
 /* "integer", "json": static text. */
 SL_API const char *row_kind_name(RowKind kind);
 
-static inline RowValue row_null(void)
+/* A value of KIND without contents. */
+static inline RowValue row_value_of(RowKind kind)
 {
-    return (RowValue){ .kind = ROW_ANY };
+    RowValue value;
+
+    value.kind = kind;
+    value.integer = 0;
+    value.text = str_from(NULL, 0);
+    return value;
 }
 
-/* No value, and why. */
-static inline RowValue row_gap(RowGap gap)
+static inline RowValue row_null(void)
 {
-    RowValue result = { .kind = ROW_ANY };
-
-    result.gap = gap;
-    return result;
+    return row_value_of(ROW_ANY);
 }
 
 static inline RowValue row_text(Str text)
 {
-    return (RowValue){ .kind = ROW_TEXT, .text = text };
+    RowValue value = row_value_of(ROW_TEXT);
+
+    value.text = text;
+    return value;
 }
 
-static inline RowValue row_integer(int64_t value)
+static inline RowValue row_integer(int64_t integer)
 {
-    return (RowValue){ .kind = ROW_INT, .integer = value };
+    RowValue value = row_value_of(ROW_INT);
+
+    value.integer = integer;
+    return value;
 }
 
 /* DIGITS: as written, or empty. */
-static inline RowValue row_real(double value, Str digits)
+static inline RowValue row_real(double real, Str digits)
 {
-    RowValue result = { .kind = ROW_REAL, .text = digits };
+    RowValue value = row_value_of(ROW_REAL);
 
-    result.real = value;
-    return result;
+    value.real = real;
+    value.text = digits;
+    return value;
 }
 
-static inline RowValue row_boolean(bool value)
+static inline RowValue row_boolean(bool boolean)
 {
-    RowValue result = { .kind = ROW_BOOL };
+    RowValue value = row_value_of(ROW_BOOL);
 
-    result.boolean = value;
-    return result;
+    value.boolean = boolean;
+    return value;
 }
 
 static inline RowValue row_time_ns(int64_t time_ns)
 {
-    RowValue result = { .kind = ROW_TIME };
+    RowValue value = row_value_of(ROW_TIME);
 
-    result.time_ns = time_ns;
-    return result;
+    value.time_ns = time_ns;
+    return value;
 }
 
 /* JSON must be valid JSON text. */
 static inline RowValue row_json(Str json)
 {
-    return (RowValue){ .kind = ROW_JSON, .text = json };
+    RowValue value = row_value_of(ROW_JSON);
+
+    value.text = json;
+    return value;
 }
 
 SL_END_DECLS

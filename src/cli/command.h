@@ -40,8 +40,8 @@ typedef struct CommandHost {
     size_t n_handlers;
     const Schema *engine_flags;                                        /* of `up` and `serve` */
     int (*run_engine)(const void *flags, Str given, bool has_workers); /* until it has stopped */
-    const Schema *demo_flags;          /* of `demo` */
-    int (*run_demo)(const void *flags); /* until it has stopped */
+    const Schema *demo_flags;                                          /* of `demo` */
+    int (*run_demo)(const void *flags);                                /* until it has stopped */
     int (*run_handler)(HandlerRun *run);                               /* once, in the foreground */
     void (*list_features)(void (*tell)(void *ctx, const char *name, bool is_in), void *ctx);
 } CommandHost;

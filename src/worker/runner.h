@@ -32,8 +32,9 @@ typedef struct RunProgress {
  */
 typedef struct RunDoors {
     void *ctx;
-    int (*emit)(void *ctx, const RowBatch *rows); /* as TaskOps.emit; suspends; may be NULL */
-    void (*log)(void *ctx, Str line);             /* may be NULL */
+    SL_SUSPENDS int (*emit)(void *ctx,
+                            const RowBatch *rows); /* as TaskOps.emit; suspends; may be NULL */
+    void (*log)(void *ctx, Str line);              /* may be NULL */
 
     /* Where rows for OUT go, in ARENA: 0, or an error with words. NULL: nowhere, unless the run is
      * in the foreground, which may name any place. */

@@ -110,6 +110,15 @@ static inline RowValue row_null(void)
     return row_value_of(ROW_ANY);
 }
 
+/* No value, and why. */
+static inline RowValue row_gap(RowGap gap)
+{
+    RowValue value = row_value_of(ROW_ANY);
+
+    value.gap = gap;
+    return value;
+}
+
 static inline RowValue row_text(Str text)
 {
     RowValue value = row_value_of(ROW_TEXT);

@@ -24,6 +24,8 @@
 #define PLACE_DEPTH_BITS   15
 #define PLACE_PRIORITY_MAX 127
 
+#define SMALL_SHARE        16 /* pages of a window: fewer, and it is given back when empty */
+
 STATIC_ASSERT(LIMIT_FRONTIER_URLS < 1ll << PLACE_ID_BITS, "ids fit into places");
 
 static int64_t place_of(const FrontierLink *link, uint64_t id)
@@ -118,7 +120,7 @@ int frontier_add(Frontier *frontier, const FrontierLink *link)
     page.id = ++frontier->page_id;
     place = place_of(link, page.id);
     frontier->n_queued++;
-    if (frontier_has_window_room(frontier, host, place))
+    if (frontier_takes_page(frontier, host, place))
         add_to_memory(frontier, &page, host, place, seen);
     else
         add_to_db(frontier, &page, host, place, seen);
@@ -164,18 +166,28 @@ int frontier_wait_room(Frontier *frontier)
 
 /* ---- leasing ----------------------------------------------------------------------------------*/
 
+/* A page has left its window: others may want the room. */
+static void leave_window(Frontier *frontier, Host *host)
+{
+    frontier->n_window--;
+    if (!host->window.len && frontier_window_share(frontier) < SMALL_SHARE)
+        heap_deinit(&host->window); /* so many hosts that their empty windows are worth something */
+    frontier_feed(frontier, host);
+    if (!list_is_empty(&frontier->hungry))
+        sl_cond_wake_one(&frontier->work);
+}
+
 PageItem *frontier_lease(Frontier *frontier, Host *host)
 {
     PageItem *item = frontier_peek(host);
 
     ASSERT(item && frontier->is_settled);
     (void) heap_pop(&host->window);
-    frontier->n_window--;
     change_state(item, PAGE_LEASED);
     frontier->n_queued--;
     frontier->n_leased++;
     host->n_leased++;
-    frontier_feed(frontier, host);
+    leave_window(frontier, host);
     return item;
 }
 
@@ -251,10 +263,9 @@ void frontier_end_next(Frontier *frontier, Host *host, CrawlOutcome outcome)
 
     ASSERT(item);
     (void) heap_pop(&host->window);
-    frontier->n_window--;
     frontier->n_queued--;
     end(frontier, item, &(PageEnd){ .outcome = outcome });
-    frontier_feed(frontier, host);
+    leave_window(frontier, host);
 }
 
 bool frontier_has_attempts(const Frontier *frontier, const Page *page)
@@ -335,12 +346,16 @@ uint64_t frontier_unmarked(const Frontier *frontier)
 
 int frontier_begin_mark(Frontier *frontier, uint64_t *ret_mark)
 {
+    AUTO(buf_deinit) Buf text = { 0 };
     uint64_t mark = frontier->mark_open++;
     int r = 0;
 
     frontier->n_unmarked = 0;
-    if (frontier->path)
+    buf_add_u64(&text, mark);
+    if (frontier->path) {
+        frontier_put_meta(frontier, "begun", buf_str(&text)); /* D4: a change to sync */
         r = frontier_flush(frontier, true);
+    }
     if (r == 0)
         *ret_mark = mark;
     return r;

@@ -17,8 +17,8 @@
  *   D2  An ended row has the mark under which its rows were written. Until the outlet has confirmed
  *       that mark, a crash queues it again (frontier_db_settle).
  *   D3  A batch is one transaction: a page never ends without the links that it led to.
- *   D4  With a state file a batch survives the death of the process at once, and that of the machine
- *       from the next batch with is_sync on. Without one nothing survives.
+ *   D4  With a state file a batch survives the death of the process at once, and that of the
+ *       machine from the next batch with is_sync and a change in it on. Without one nothing does.
  *
  * Files: application_id "SlCr", user_version DB_VERSION; another version is refused. The connection
  * holds the file exclusively for its whole life: a second crawl on it is told so.

@@ -71,16 +71,15 @@ void frontier_put_meta(Frontier *frontier, const char *name, Str value)
 
 /* ---- making a batch ---------------------------------------------------------------------------*/
 
-static bool has_window_budget(const Frontier *frontier)
+/* Whether anything may be read at all (F3). */
+static bool has_room(const Frontier *frontier)
 {
-    size_t all = frontier->opts.window_urls;
-
-    return frontier->n_window < all - all / 4;
+    return frontier->n_window < 2 * frontier->opts.window_urls;
 }
 
 bool frontier_wants_flush(const Frontier *frontier, int64_t now_ns)
 {
-    if (!list_is_empty(&frontier->hungry) && has_window_budget(frontier))
+    if (!list_is_empty(&frontier->hungry) && has_room(frontier))
         return true;
     if (frontier->changes.len > FLUSH_BYTES)
         return true;
@@ -102,19 +101,19 @@ static void put_unwritten(Frontier *frontier)
 static void want_refills(Frontier *frontier)
 {
     FrontierBatch *batch = &frontier->batch;
-    size_t share = frontier_window_share(frontier), all = frontier->opts.window_urls;
 
     batch->n_refills = 0;
     batch->n_wanted = 0;
-    while (batch->n_refills < LIMIT_FRONTIER_REFILLS && frontier->n_window < all &&
-           !list_is_empty(&frontier->hungry)) {
-        Host *host = LIST_ITEM(list_pop_front(&frontier->hungry), Host, hungry);
-        size_t n = share > host->window.len ? share - host->window.len : 1;
+    while (batch->n_refills < LIMIT_FRONTIER_REFILLS && !list_is_empty(&frontier->hungry)) {
+        Host *host = LIST_ITEM(frontier->hungry.first, Host, hungry);
+        size_t n = MIN(frontier_window_room(frontier, host), host->in_db);
 
-        n = MIN(MIN(n, all - frontier->n_window), host->in_db);
+        ASSERT(!host->is_loading && host->in_db);
+        if (!has_room(frontier))
+            break;
+        list_remove(&host->hungry);
         if (!n)
-            continue;
-        ASSERT(!host->is_loading);
+            continue; /* full by now: it is fed again when a page leaves it */
         host->is_loading = true;
         batch->hosts[batch->n_refills] = host;
         batch->refills[batch->n_refills++] =
@@ -206,7 +205,7 @@ static int take_rows(Frontier *frontier)
         Host *host = batch->hosts[i];
 
         host->is_loading = false;
-        if (host->in_db && !host->window.len && !host->n_leased && !batch->rows.len)
+        if (host->cursor == batch->refills[i].cursor)
             return fail(-ERR_STORE_FORMAT, "%s: is damaged (%llu pages of %s are missing)",
                         frontier->path ? frontier->path : "the crawl's database",
                         (unsigned long long) host->in_db, host->name);

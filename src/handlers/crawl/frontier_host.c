@@ -7,8 +7,10 @@
  *   F1  A queued page is in its host's window or among the retries, or counted in in_db.
  *   F2  Every queued row of the database whose place is behind the host's cursor is in in_db; every
  *       one up to the cursor is in memory (queued, leased, or with its back-off running).
- *   F3  All windows together have at most window_urls pages, but for those that come back from a
- *       lease.
+ *   F3  A window is filled up to its host's share: window_urls shared among the hosts that there
+ *       are, but a quarter at most. What early hosts have taken when the shares were larger keeps
+ *       nobody else from his own, up to twice window_urls in all. (Pages that come back from a
+ *       lease are not refused.)
  *
  * F2 is what makes reading safe without writing: a refill reads behind the cursor and moves it, and
  * needs to mark no row as taken. A page that must go to the database though it belongs before the
@@ -113,7 +115,6 @@ void frontier_item_free(Frontier *frontier, PageItem *item)
 
 /* ---- windows ----------------------------------------------------------------------------------*/
 
-/* How many pages one host may have in its window. */
 size_t frontier_window_share(const Frontier *frontier)
 {
     size_t all = frontier->opts.window_urls;
@@ -121,19 +122,24 @@ size_t frontier_window_share(const Frontier *frontier)
     return MAX(all / MAX(frontier->n_hosts, (size_t) 4), (size_t) 1);
 }
 
-bool frontier_has_window_room(const Frontier *frontier, const Host *host, int64_t place)
+size_t frontier_window_room(const Frontier *frontier, const Host *host)
 {
-    if (frontier->n_window >= frontier->opts.window_urls) /* F3 */
-        return false;
-    if (host->window.len >= frontier_window_share(frontier))
-        return false;
-    return !host->in_db || place < host->cursor;
+    size_t share = frontier_window_share(frontier), most = 2 * frontier->opts.window_urls;
+
+    if (host->window.len >= share || frontier->n_window >= most)
+        return 0;
+    return MIN(share - host->window.len, most - frontier->n_window);
 }
 
 /* Whether more should be read before the window is empty. */
 static bool is_low(const Frontier *frontier, const Host *host)
 {
     return host->window.len <= frontier_window_share(frontier) / 2;
+}
+
+bool frontier_takes_page(const Frontier *frontier, const Host *host, int64_t place)
+{
+    return frontier_window_room(frontier, host) && (!host->in_db || place < host->cursor);
 }
 
 /* See to it that HOST's window is refilled, where there is something to refill it from. */

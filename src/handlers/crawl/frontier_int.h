@@ -14,7 +14,7 @@
 
 #include <sluice/rt.h>
 
-/* Where a host is to be found. The scheduler's, but for IDLE, which the frontier makes an end to. */
+/* Where the scheduler has a host. */
 #define HOST_STATES(X)                                               \
     X(IDLE, "nothing in its window")                                 \
     X(READY, "in the list of hosts that may go, as far as is known") \

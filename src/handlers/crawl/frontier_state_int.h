@@ -67,10 +67,12 @@ struct Frontier {
 /* Hosts and windows: frontier_host.c. */
 Host *frontier_host_new(Frontier *frontier, uint32_t id, Str name);
 void frontier_hosts_deinit(Frontier *frontier);
-bool frontier_has_window_room(const Frontier *frontier, const Host *host, int64_t place);
 void frontier_window_put(Frontier *frontier, PageItem *item);
 void frontier_feed(Frontier *frontier, Host *host);
-size_t frontier_window_share(const Frontier *frontier);
+size_t frontier_window_share(const Frontier *frontier);                  /* pages of one host */
+size_t frontier_window_room(const Frontier *frontier, const Host *host); /* F3 */
+bool frontier_takes_page(const Frontier *frontier, const Host *host,
+                         int64_t place); /* a new one at PLACE, into its window */
 PageItem *frontier_item_new(const Page *page, Host *host);
 void frontier_item_free(Frontier *frontier, PageItem *item);
 

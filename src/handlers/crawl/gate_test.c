@@ -129,8 +129,8 @@ TEST(crawl_delay_raises_the_delay_up_to_a_cap)
 TEST(the_delay_counts_from_the_end_of_the_answer)
 {
     AUTO(gate_free)
-    Gate *gate =
-        gate_new(&(GateOpts){ .host_at_once = 2, .delay_ms = 100, .address_delay_ms = -1 });
+    Gate *gate = gate_new(
+        &(GateOpts){ .host_at_once = 2, .delay_ms = 100, .address_delay_ms = -1 });
     GateKey key = host_at(gate, "shop.test", "127.0.0.1:80");
     int64_t when = 0;
 

@@ -31,6 +31,7 @@ typedef struct Web {
     size_t n_hosts, n_addresses, n_pages, n_links;
     int64_t latency_ns_max;
     size_t n_workers;
+    size_t n_slow;                                                 /* hosts that take 10 s */
     int (*judge)(struct Web *web, size_t page, unsigned attempts); /* status; 0: no answer */
     void (*before)(struct Web *web);                               /* in place of the first page */
     void (*after)(struct Web *web);
@@ -106,6 +107,8 @@ SUSPENDS static int visit(Web *web, Page *page)
     EXPECT(n < web->n_pages);
     see_begin(&web->hosts[host], sl_clock_ns());
     see_begin(&web->addresses[host % web->n_addresses], sl_clock_ns());
+    if (host < web->n_slow)
+        EXPECT_OK(sl_sleep_ms(10000));
     r = sl_sleep_ns((int64_t) rand_below(&web->rand, (uint64_t) web->latency_ns_max + 1));
     if (r < 0) {
         scheduler_answered(web->scheduler, page, r, &(HttpAnswer){ 0 });
@@ -298,6 +301,32 @@ TEST(hosts_take_turns)
         EXPECT_EQ(web->n_order, 1010);
         EXPECT(last < 200); /* ten pages of the small host among the first of the large one */
     }
+}
+
+/* Four hosts that take for ever must not keep the windows from the fifth. */
+static void add_slow_first(Web *web)
+{
+    for (size_t host = 0; host < 5; host++)
+        for (size_t i = host; i < web->n_pages; i += 5)
+            add_page(web, i, 0, 0);
+}
+
+TEST(slow_hosts_do_not_starve_the_others)
+{
+    AUTO(mem_free) Web *web = web_new(5, 1000);
+    size_t last = 0;
+
+    web->n_links = 0;
+    web->n_slow = 4;
+    web->before = add_slow_first;
+    web->opts.gate.host_at_once = 1;
+    web->opts.frontier.window_urls = 16;
+    run(web, SL_LOOP_SIM, 1);
+    EXPECT_EQ(web->n_order, 1000);
+    for (size_t i = 0; i < web->n_order; i++)
+        if (web->order[i] % 5 == 4)
+            last = i;
+    EXPECT(last < 250);
 }
 
 /* ---- politeness -------------------------------------------------------------------------------*/

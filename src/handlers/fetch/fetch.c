@@ -136,18 +136,30 @@ SUSPENDS static int ask_all(FetchRun *run)
     return sl_nursery_join(nursery); /* also tells of a spawn that failed */
 }
 
-/* The error of a run in which too many sources failed. */
-static int fail_run(const FetchRun *run, const Tally *tally)
-{
-    const FetchSource *first = run->sources;
+#define FAILURES_NAMED 3
 
-    while (first->failure == FETCH_FAILURE_NONE)
-        first++;
+/*
+ * The error of a run in which too many sources failed. Who sits in front of it has seen the rows
+ * and is told of the first; others are told of some.
+ */
+static int fail_run(FetchRun *run, const Tally *tally)
+{
+    AUTO(buf_deinit) Buf text = { 0 };
+    size_t most = run->task->is_foreground ? 1 : FAILURES_NAMED, n_named = 0;
+
+    for (size_t i = 0; i < run->n_sources && n_named < most; i++) {
+        const FetchSource *source = &run->sources[i];
+        Str words = str_cut_utf8(source->failure_text, most > 1 ? 240 : 800);
+
+        if (source->failure == FETCH_FAILURE_NONE)
+            continue;
+        buf_printf(&text, "%s%.*s: %s: %.*s", n_named++ > 0 ? "; " : "", (int) source->name.len,
+                   source->name.data, fetch_failure_word(source->failure), (int) words.len,
+                   words.data);
+    }
     (void) task_mark_final(run->task, "fetch_failed"); /* each source has had its retries */
-    return fail(-ERR_JOB_FAILED, "%zu of %zu sources failed: %.*s: %s: %.*s", tally->failed,
-                run->n_sources, (int) first->name.len, first->name.data,
-                fetch_failure_word(first->failure), (int) first->failure_text.len,
-                first->failure_text.data);
+    return fail(-ERR_JOB_FAILED, "%zu of %zu source%s failed: %.*s", tally->failed, run->n_sources,
+                run->n_sources == 1 ? "" : "s", (int) text.len, text.data);
 }
 
 /* Rows for a person are shown however it ends; what `out` names is only replaced by what counts. */
@@ -182,6 +194,14 @@ static void begin_round(FetchRun *run)
         fetch_source_reset(&run->sources[i]);
 }
 
+/* R, which will be the same the next time where its kind says so. */
+static int refuse(FetchRun *run, int r)
+{
+    if (r < 0 && r != -ECANCELED && !err_is_retryable(r))
+        (void) task_mark_final(run->task, err_wire_name(r));
+    return r;
+}
+
 /* One round: everything asked, shown, and told. *RET_RESULT lives until the next one. */
 SUSPENDS static int run_round(FetchRun *run, FetchResult *ret_result)
 {
@@ -193,8 +213,9 @@ SUSPENDS static int run_round(FetchRun *run, FetchResult *ret_result)
     if (!run->is_found_later)
         r = fetch_open_outlet(
             run); /* what may not be written is refused before anything is asked */
-    if (r == 0)
-        r = ask_all(run);
+    if (r < 0)
+        return refuse(run, r);
+    r = ask_all(run);
     if (r < 0)
         return r;
     tally = tally_of(run);
@@ -211,7 +232,7 @@ SUSPENDS static int run_round(FetchRun *run, FetchResult *ret_result)
         task_log(run->task, ret_result->summary);
     }
     run->task->is_partial = tally.failed > 0;
-    return is_good ? 0 : fail_run(run, &tally);
+    return is_good || run->watch ? 0 : fail_run(run, &tally); /* a watch asks again */
 }
 
 SUSPENDS static int run_once(FetchRun *run, JsonWriter *result)
@@ -234,21 +255,14 @@ static void run_deinit(FetchRun *run)
 
 /* ---- watching -------------------------------------------------------------------------------- */
 
-/* A round of a watch: a source that fails is shown and asked again, whatever `strict` says. */
 SUSPENDS static int watch_round(FetchRun *run)
 {
     FetchResult values;
-    Err err;
     int r = run_round(run, &values);
 
     outlet_close(TAKE(run->outlet));
     fetch_watch_turn(run->watch);
-    if (r == 0 || !run->task->is_final)
-        return r;
-    err_take(r, &err); /* its words stand in the rows */
-    run->task->is_final = false;
-    run->task->error_code = NULL;
-    return 0;
+    return r;
 }
 
 /* Until ^C, which is how it ends well. */
@@ -259,9 +273,9 @@ SUSPENDS static int run_watch(FetchRun *run, JsonWriter *result)
     int r = 0;
 
     if (!run->task->is_foreground)
-        return fail(-ERR_UNSUPPORTED,
-                    "watch needs somebody in front of it; in an engine a schedule "
-                    "asks again, for example every minute");
+        return refuse(run, fail(-ERR_UNSUPPORTED,
+                                "watch needs somebody in front of it; in an engine a schedule "
+                                "asks again, for example every minute"));
     run->watch = fetch_watch_new(run);
     while (r == 0) {
         r = watch_round(run);
@@ -272,6 +286,7 @@ SUSPENDS static int run_watch(FetchRun *run, JsonWriter *result)
     if (r != -ECANCELED)
         return r;
     err_take(r, NULL);
+    run->task->is_partial = false;
     json_write_object(result);
     json_write_member_i64(result, "rounds", rounds);
     json_write_object_end(result);
@@ -297,7 +312,7 @@ SUSPENDS static int fetch_run(Task *task, const void *args, JsonWriter *result)
     arena_init(&run->round, 0);
     r = fetch_plan(run);
     if (r == 0)
-        r = fetch_cache_open(run);
+        r = refuse(run, fetch_cache_open(run));
     if (r == 0)
         r = run->args->watch_ms > 0 ? run_watch(run, result) : run_once(run, result);
     outlet_close(run->outlet);

@@ -407,7 +407,7 @@ static void outcome_init(World *world, Outcome *outcome)
     world->most = 0;
 }
 
-SUSPENDS static int run_task(World *world, const char *args, Outcome *outcome)
+static int run_task(World *world, const char *args, Outcome *outcome)
 {
     JsonWriter writer = JSON_WRITER(&outcome->result);
     void *bound = arena_zalloc(&outcome->arena, handler_fetch.args->struct_bytes);
@@ -424,7 +424,7 @@ SUSPENDS static int run_task(World *world, const char *args, Outcome *outcome)
     return r;
 }
 
-SUSPENDS static int run(World *world, const char *args, Outcome *outcome)
+static int run(World *world, const char *args, Outcome *outcome)
 {
     outcome_init(world, outcome);
     return run_task(world, args, outcome);
@@ -439,7 +439,7 @@ static Str cell(const Outcome *outcome, size_t i, const char *name)
 #define EXPECT_CELL(outcome, i, name, text) EXPECT_STR(cell((outcome), (i), (name)), STR_C(text))
 
 /* One source that must fail; its error must have WORDS. The run fails as a whole. */
-UNUSED SUSPENDS static void expect_failure(World *world, const char *args, const char *words)
+UNUSED static void expect_failure(World *world, const char *args, const char *words)
 {
     AUTO(outcome_deinit) Outcome outcome;
     int r = run(world, args, &outcome);

@@ -1,7 +1,7 @@
 #!/bin/bash
-# What `make run` shows: an engine with its embedded store, a handful of real jobs put through it,
-# their life as a table, and the engine left up in the foreground until ^C. ONCE=1 ends after the
-# table.
+# What `make run` shows: an engine with its embedded store, the playground, a job of every kind put
+# through the engine, their life as a table; then three APIs asked at once and a shop crawled in the
+# foreground; and the engine left up until ^C. ONCE=1 ends before that.
 #
 #   LISTEN=127.0.0.1:7584   where the engine listens; port 0 takes a free one
 #   STORE=lmdb:DIR          where the jobs live (default: a directory beside you, sluice-data)
@@ -9,12 +9,13 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 program=build/sluice
 scratch=$(mktemp -d)
-engine= receiver=
+engine= receiver= playground=
 
 cleanup()
 {
     trap - EXIT INT TERM
     [ -n "$receiver" ] && kill "$receiver" 2>/dev/null
+    [ -n "$playground" ] && kill "$playground" 2>/dev/null
     [ -n "$engine" ] && kill -TERM "$engine" 2>/dev/null && wait "$engine" 2>/dev/null
     rm -rf "$scratch"
 }
@@ -71,6 +72,20 @@ PY
 receiver=$!
 hook=$(read_when_there "$scratch/hook" "$receiver") || die "the receiver of webhooks did not start"
 
+$program demo --listen 127.0.0.1:0 --port-file "$scratch/playground" --api-latency 100ms \
+    >/dev/null 2>&1 &
+playground=$!
+PLAYGROUND=http://127.0.0.1:$(read_when_there "$scratch/playground" "$playground") ||
+    die "the playground did not start"
+export PLAYGROUND
+echo "The playground is up: $PLAYGROUND"
+
+# What this build left out says so itself.
+has()
+{
+    $program help | grep -q "^  $1 "
+}
+
 echo "Pushing jobs …"
 ids=()
 push()
@@ -86,6 +101,9 @@ push webhook --url "http://127.0.0.1:$hook/hook" --secret demo
 push fail --times 2 --message "not yet"
 push echo '{"answer": 42}' --delay 2s
 push sleep --for 250ms
+has fetch && push fetch examples/fetch/playground.yaml
+has crawl && push crawl --start "$PLAYGROUND/category/lamps" --each .product --select name=.name \
+    --select 'price=.price|number'
 
 echo "Waiting for them …"
 for id in "${ids[@]}"; do
@@ -118,6 +136,19 @@ for row in rows:
 PY
 echo
 
+if has fetch; then
+    echo "Three APIs of 100 ms at once: sluice fetch examples/fetch/playground.yaml"
+    $program fetch examples/fetch/playground.yaml || die "fetch failed"
+    echo
+fi
+if has crawl; then
+    echo "A shop of 2 000 pages: sluice crawl --sitemap robots … --group-by category --agg price:…"
+    $program crawl --start "$PLAYGROUND/" --sitemap robots --rows-from '/product/*' --column none \
+        --select category=.category --select 'price=.price|number' \
+        --group-by category --agg price:min,median,mean,max,count || die "crawl failed"
+    echo
+fi
+
 if [ "${ONCE:-}" = 1 ]; then
     exit 0
 fi
@@ -125,6 +156,8 @@ cat <<TXT
 The engine stays up at $SLUICE_SERVER until ^C. Try:
   build/sluice push digest --data "your text" --wait
   build/sluice job list
+  build/sluice fetch examples/fetch/playground.yaml --watch 5s    (PLAYGROUND=$PLAYGROUND)
+  build/sluice crawl $PLAYGROUND/ --follow --rows-from '/product/*' --select name=h1 --out shop.csv
   curl $SLUICE_SERVER/metrics
 TXT
 kill "$receiver" 2>/dev/null

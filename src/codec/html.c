@@ -198,6 +198,8 @@ static int begin(HtmlParser *parser)
         drop_document(parser);
         return fail(-ENOMEM, "no memory for an HTML document");
     }
+    /* Cleaning leaves the mode that the last page was in. */
+    parser->document->dom_document.compat_mode = LXB_DOM_DOCUMENT_CMODE_NO_QUIRKS;
     tokenizer = tokenizer_of(parser);
     if (tokenizer->callback_token_done != on_token) {
         parser->on_tree = tokenizer->callback_token_done;

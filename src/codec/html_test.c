@@ -287,6 +287,22 @@ TEST(formatting_elements_are_bounded)
     EXPECT(html_parser_bytes(parser) < (64u << 20));
 }
 
+/* In quirks mode a table does not close the paragraph before it: the mode must not outlive its
+ * page. */
+TEST(a_page_leaves_nothing_to_the_next)
+{
+    AUTO(html_parser_free) HtmlParser *parser = html_parser_new();
+    AUTO(buf_deinit) Buf quirky = { 0 };
+    AUTO(buf_deinit) Buf strict = { 0 };
+
+    REQUIRE(html_parse(parser, STR_C("<p><table></table>")) == 0);
+    html_node_inner_html(find_tag(html_document(parser), "body"), &quirky);
+    EXPECT_STR(buf_str(&quirky), STR_C("<p><table></table></p>"));
+    REQUIRE(html_parse(parser, STR_C("<!doctype html><p><table></table>")) == 0);
+    html_node_inner_html(find_tag(html_document(parser), "body"), &strict);
+    EXPECT_STR(buf_str(&strict), STR_C("<p></p><table></table>"));
+}
+
 /* Pieces of the parser's input must not show. */
 TEST(long_pages_are_whole)
 {

@@ -99,6 +99,18 @@ static uint64_t read_length(Str value)
     return length;
 }
 
+/* Two lengths that differ end the page at two places: whoever sends them may not be believed. */
+static void keep_length(ClientSlot *slot, Str value)
+{
+    ClientHead *head = &slot->head;
+    uint64_t length = read_length(value);
+
+    if (head->has_length && length != head->length)
+        stop_call(slot, fail(-ERR_HTTP, "the answer has two Content-Length headers that differ"));
+    head->has_length = true;
+    head->length = length;
+}
+
 /* The head is there: refuse a body that says itself that it is too large. */
 static void end_head(ClientSlot *slot)
 {
@@ -123,7 +135,7 @@ static void read_header(ClientSlot *slot, Str line)
         if (str_eq_nocase(name, str_from_c("content-type")))
             keep_content_type(slot->answer, value);
         else if (str_eq_nocase(name, str_from_c("content-length")))
-            slot->head.length = read_length(value);
+            keep_length(slot, value);
         else if (!slot->call->is_raw && str_eq_nocase(name, str_from_c("content-encoding")))
             count_encodings(slot, value);
         break;
@@ -411,6 +423,7 @@ void client_answer_fill(ClientSlot *slot)
 {
     HttpAnswer *answer = slot->answer;
     bool has_all = slot->done.is_set && !slot->is_aborted && slot->stop_error == 0 &&
+                   slot->head.is_complete &&
                    (slot->result == CURLE_OK || client_answer_is_hop(slot));
     curl_off_t bytes = 0;
     long connects = 0;
@@ -461,6 +474,10 @@ int client_answer_fail(ClientSlot *slot)
         return err_put(&slot->err);
     if (slot->result == CURLE_OPERATION_TIMEDOUT)
         return fail_timeout(slot);
+    if (slot->result == CURLE_OK) /* libcurl takes what has come for the whole head */
+        return fail(-ERR_NETWORK, "the answer was cut short in its headers");
+    if (slot->result == CURLE_OUT_OF_MEMORY && answer->phase == HTTP_PHASE_ANSWER)
+        return fail(-ERR_TOO_LARGE, "a header of the answer is larger than the client takes");
     if (answer->is_cut_short && is_network_failure(slot->result))
         return fail(code, "the answer was cut short after %llu bytes: %s",
                     (unsigned long long) answer->bytes_down, words);

@@ -51,6 +51,19 @@ SUSPENDS static int drip(Stream *stream)
     return r;
 }
 
+/* One line of 256 KiB. */
+SUSPENDS static int huge_header(Stream *stream)
+{
+    AUTO(buf_deinit) Buf out = { 0 };
+
+    buf_add_c(&out, "HTTP/1.1 200 OK\r\nX-Huge: ");
+    while (out.len < 256 << 10)
+        buf_add_c(&out, "0123456789abcdef");
+    buf_add_c(&out, "\r\nContent-Length: 2\r\n\r\nok");
+    (void) stream_write_all(stream, out.data, out.len); /* the client hangs up on the way */
+    return 1;
+}
+
 SUSPENDS static int serve(Site *site, Stream *stream, Str head)
 {
     AUTO(buf_deinit) Buf body = { 0 };
@@ -120,6 +133,16 @@ SUSPENDS static int serve(Site *site, Stream *stream, Str head)
                                 "2\r\nok\r\n0\r\nLocation: /trailer\r\nX-Trailer: t\r\n\r\n");
     if (str_eq_c(path, "/huge-length"))
         return site_say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\nx") + 1;
+    if (str_eq_c(path, "/two-lengths"))
+        return site_say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 2\r\n"
+                                "\r\nfine");
+    if (str_eq_c(path, "/one-length"))
+        return site_say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n"
+                                "\r\nfine");
+    if (str_eq_c(path, "/cut-head"))
+        return site_say(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/ht") + 1;
+    if (str_eq_c(path, "/huge-header"))
+        return huge_header(stream);
     if (str_eq_c(path, "/gone"))
         return site_say(stream, "HTTP/1.1 304 Not Modified\r\nContent-Length: 99999999999\r\n\r\n");
     return site_answer(stream, "200 OK", "", STR_C("fine"));
@@ -295,6 +318,38 @@ SUSPENDS static void check_cut(World *world)
 TEST(says_how_far_it_came)
 {
     world_run(check_cut, serve, NULL);
+}
+
+SUSPENDS static void check_broken_heads(World *world)
+{
+    static const struct {
+        const char *path;
+        int code;
+        const char *part;
+    } rows[] = {
+        { "/two-lengths", -ERR_HTTP, "two Content-Length headers" },
+        { "/cut-head", -ERR_NETWORK, "cut short in its headers" },
+        { "/huge-header", -ERR_TOO_LARGE, "header" },
+    };
+    AUTO(http_answer_deinit) HttpAnswer answer = { 0 };
+    char url[300];
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        http_answer_reset(&answer);
+        EXPECT_ERR(http_client_get(world->client, url_at(world->sites[0].base, rows[i].path, url),
+                                   &answer),
+                   rows[i].code, rows[i].part);
+    }
+    http_answer_reset(&answer);
+    EXPECT_OK(
+        http_client_get(world->client, url_at(world->sites[0].base, "/one-length", url), &answer));
+    EXPECT_STR(buf_str(&answer.body), STR_C("fine"));
+}
+
+/* Catches heads that are no heads and pass for answers: cut, ambiguous, or without an end. */
+TEST(refuses_broken_heads)
+{
+    world_run(check_broken_heads, serve, NULL);
 }
 
 SUSPENDS static void check_heads(World *world)

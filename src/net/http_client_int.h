@@ -48,6 +48,7 @@ typedef struct ClientHead {
     bool has_location;    /* slot->location */
     unsigned n_encodings; /* of the content, one around the other */
     bool is_chunked;
+    bool has_length;
     uint64_t length; /* what Content-Length says; 0 when it is not there */
     uint64_t bytes;  /* of this answer's lines */
 } ClientHead;

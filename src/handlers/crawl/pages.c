@@ -43,7 +43,8 @@ typedef struct PageWork {
     Err error; /* of a call that failed; code 0: none */
     uint64_t content;
     bool has_rows;
-    Buf unpacked; /* a sitemap that is a gzip file */
+    bool is_hopeless; /* no further try */
+    Buf unpacked;     /* a sitemap that is a gzip file */
 } PageWork;
 
 static PageWork *work_new(Crawl *crawl)
@@ -80,6 +81,7 @@ static void work_reset(PageWork *work)
     work->error.code = 0;
     work->content = 0;
     work->has_rows = false;
+    work->is_hopeless = false;
 }
 
 static bool is_list(const Page *page)
@@ -155,17 +157,31 @@ static void count_answer(PageWork *work)
     report->statuses[MIN(answer->status, REPORT_STATUSES - 1)]++;
 }
 
-static CrawlOutcome outcome_of_answer(const PageWork *work)
+/* It asks for more patience than a crawl has: no further try, and words that say so. */
+static void give_up(PageWork *work, const HttpWait *wait)
+{
+    int r = fail(-ERR_UNAVAILABLE, "asks to be left alone for %lld s: not tried again",
+                 (long long) (wait->wait_ms / MS_PER_S));
+
+    err_take(r, &work->error);
+    work->is_hopeless = true;
+}
+
+static CrawlOutcome outcome_of_answer(PageWork *work)
 {
     const Page *page = work->page;
     CrawlOutcome outcome = crawl_outcome_of_status(work->answer.status);
+    HttpWait wait;
 
     if (outcome == CRAWL_NOT_MODIFIED && !page->etag.len && !page->last_modified.len)
         return CRAWL_BAD_HTTP; /* nobody asked whether it was modified */
-    if (outcome == CRAWL_CLIENT_ERROR &&
-        http_wait(work->answer.status, buf_str(&work->answer.head), sl_wall_ms(), INT64_MAX)
-            .is_limited)
-        return CRAWL_RATE_LIMITED;
+    if (!crawl_outcome_is_error(outcome))
+        return outcome;
+    wait = http_wait(work->answer.status, buf_str(&work->answer.head), sl_wall_ms(), INT64_MAX);
+    if (outcome == CRAWL_CLIENT_ERROR && wait.is_limited)
+        outcome = CRAWL_RATE_LIMITED;
+    if (crawl_outcome_is_retryable(outcome) && wait.wait_ms > LIMIT_THROTTLE_RETRY_AFTER_MS)
+        give_up(work, &wait);
     return outcome;
 }
 
@@ -246,7 +262,7 @@ SUSPENDS static int read_page(PageWork *work)
     bool has_html = crawl_plan_html(crawl->plan) != NULL;
     int r;
 
-    if (is_known_content(work))
+    if (!crawl->rules.wants_canonical && is_known_content(work))
         return 0;
     work->has_rows = scope_gives_rows(crawl->scope, &work->url);
     work->read = (PageRead){ .url = &work->url,
@@ -260,6 +276,8 @@ SUSPENDS static int read_page(PageWork *work)
     work->outcome = work->read.outcome;
     if (crawl->rules.wants_canonical)
         r = prefer_canonical(work);
+    if (r == 0 && crawl->rules.wants_canonical && work->outcome == CRAWL_DONE)
+        (void) is_known_content(work); /* only here: a page that gives way stands for nothing */
     if (r == 0 && (work->outcome == CRAWL_DONE || work->outcome == CRAWL_NOINDEX))
         r = follow_links(crawl, work->page, &work->read);
     work->has_rows &= work->outcome == CRAWL_DONE || (work->outcome == CRAWL_NOT_HTML && !has_html);
@@ -338,7 +356,7 @@ static void fill_facts(PageWork *work)
 
 static bool is_worth_another_try(const PageWork *work)
 {
-    return crawl_outcome_is_retryable(work->outcome) &&
+    return crawl_outcome_is_retryable(work->outcome) && !work->is_hopeless &&
            frontier_has_attempts(work->crawl->frontier, work->page);
 }
 

@@ -105,14 +105,29 @@ SUSPENDS static int write_stats(Task *task, const CrawlArgs *args, const CrawlRe
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
+/* Every page failed: with the commonest reason, which is all that a caller of the API sees. */
+static int fail_all(const CrawlReport *report, uint64_t errors)
+{
+    CrawlOutcome most = CRAWL_FAILED;
+
+    for (CrawlOutcome i = 0; i < CRAWL_OUTCOME_COUNT; i++)
+        if (crawl_outcome_is_error(i) && report->outcomes[i] > report->outcomes[most])
+            most = i;
+    if (errors == 1)
+        return fail(-ERR_JOB_FAILED, "the page could not be fetched: %s: %s",
+                    crawl_outcome_word(most), crawl_outcome_text(most));
+    return fail(-ERR_JOB_FAILED, "none of %llu pages could be fetched: %llu %s: %s",
+                (unsigned long long) errors, (unsigned long long) report->outcomes[most],
+                crawl_outcome_word(most), crawl_outcome_text(most));
+}
+
 /* What a crawl that ran to its end counts as. */
 static int judge(Task *task, const CrawlReport *report)
 {
     uint64_t errors = report_errors(report);
 
     if (errors && !report_pages(report) && !report->was_stopped)
-        return fail(-ERR_HANDLER, "not one of %llu pages could be fetched",
-                    (unsigned long long) errors);
+        return fail_all(report, errors);
     task->is_partial = errors > 0 || report->was_stopped;
     if (report->was_stopped && !task->is_foreground && task_is_cancelled(task))
         return fail(-ECANCELED, "the crawl was stopped");

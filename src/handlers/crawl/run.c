@@ -191,15 +191,17 @@ SUSPENDS static int open_all(Crawl *crawl, sl_nursery *nursery, const CrawlRunOp
     if (frontier_resume(crawl->frontier)->is_complete)
         return CRAWL_OVER;
     crawl->report->done_before = frontier_resume(crawl->frontier)->n_done;
-    frontier_stats(crawl->frontier, &stats);
-    memcpy(crawl->before, stats.by_outcome, sizeof(crawl->before));
     r = writer_open(&crawl->writer, &(WriterOpts){ .task = crawl->task,
                                                    .args = crawl->args,
                                                    .plan = crawl->plan,
                                                    .frontier = crawl->frontier,
                                                    .report = crawl->report,
                                                    .is_silent = opts->is_silent });
-    return r < 0 ? r : reading_start(&crawl->reading, &crawl->rules, nursery);
+    if (r < 0)
+        return r;
+    frontier_stats(crawl->frontier, &stats);
+    memcpy(crawl->before, stats.by_outcome, sizeof(crawl->before));
+    return reading_start(&crawl->reading, &crawl->rules, nursery);
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -293,18 +295,18 @@ SUSPENDS static int run_all(Crawl *crawl, const CrawlRunOpts *opts)
 
 /* ---- ending ---------------------------------------------------------------------------------- */
 
-/* What the scheduler decided by itself. */
-static void count_skipped(Crawl *crawl)
+/* The frontier knows what the scheduler ended by itself, the report what was never queued. */
+static void count_ended(Crawl *crawl)
 {
-    static const CrawlOutcome by_scheduler[] = { CRAWL_ROBOTS, CRAWL_ROBOTS_UNREACHABLE,
-                                                 CRAWL_TOO_MANY };
     CrawlReport *report = crawl->report;
     FrontierStats stats;
 
     frontier_stats(crawl->frontier, &stats);
-    for (size_t i = 0; i < ARRAY_LEN(by_scheduler); i++)
-        report->outcomes[by_scheduler[i]] = stats.by_outcome[by_scheduler[i]] -
-                                            crawl->before[by_scheduler[i]];
+    for (CrawlOutcome i = 0; i < CRAWL_OUTCOME_COUNT; i++) {
+        uint64_t before = MIN(crawl->before[i], stats.by_outcome[i]);
+
+        report->outcomes[i] = MAX(report->outcomes[i], stats.by_outcome[i] - before);
+    }
     report->queued = stats.by_state[PAGE_QUEUED] + stats.by_state[PAGE_LEASED];
 }
 
@@ -316,7 +318,7 @@ static void fill_report(Crawl *crawl)
 
     report->took_ns = sl_clock_ns() - report->started_ns;
     report->ignored_robots = crawl->args->ignore_robots;
-    count_skipped(crawl);
+    count_ended(crawl);
     scheduler_stats(crawl->scheduler, &stats);
     report->robots_fetched = stats.robots_fetched;
     report->plan = html;

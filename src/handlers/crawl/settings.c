@@ -1,5 +1,7 @@
 /*
- * The settings are the members of the arguments as JSON, without those that only say how.
+ * The settings are the members of the arguments as JSON, without those that only say how. What is
+ * not given is a setting too, an empty one. The rows of a revisit are others than those of the
+ * first visit, so they may go elsewhere.
  */
 #include "handlers/crawl/settings.h"
 
@@ -39,19 +41,24 @@ void crawl_settings(Arena *arena, const CrawlArgs *args, FrontierOpts *opts)
 {
     AUTO(buf_deinit) Buf text = { 0 };
     JsonWriter writer = JSON_WRITER(&text);
-    FrontierSetting *settings;
+    const Schema *schema = &crawl_args_schema;
+    FrontierSetting *settings = arena_zalloc(arena, schema->n_fields * sizeof(*settings));
     JsonDoc doc = { 0 };
     size_t n = 0;
     int r;
 
-    schema_encode(&writer, &crawl_args_schema, args);
+    schema_encode(&writer, schema, args);
     r = json_parse(arena, arena_copy(arena, buf_str(&text)), &doc);
     ASSERT(r == 0); /* the text is our own */
-    settings = arena_zalloc(arena, (json_len(doc.root) + 1) * sizeof(*settings));
-    for (JsonIter it = json_iter(doc.root); json_next(&it);)
-        if (!is_how(it.key))
-            settings[n++] = (FrontierSetting){ .name = flag_of(arena, it.key),
-                                               .value = json_raw(&doc, it.value) };
+    for (size_t i = 0; i < schema->n_fields; i++) {
+        Str name = str_from_c(schema->fields[i].name);
+        Json value = json_find_str(doc.root, name);
+
+        if (is_how(name) || (args->revisit && str_eq_c(name, "out")))
+            continue;
+        settings[n++] = (FrontierSetting){ .name = flag_of(arena, name),
+                                           .value = value ? json_raw(&doc, value) : (Str){ 0 } };
+    }
     opts->settings = settings;
     opts->n_settings = n;
 }

@@ -11,6 +11,9 @@
 #include "rows/outlet.h"
 
 #include <sluice/rt.h>
+#include <sluice/rt/file.h>
+
+#include <fcntl.h>
 
 #define BATCH_ROWS    256
 #define PENDING_PAGES 256
@@ -38,6 +41,30 @@ struct Writer {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* A revisit gives the rows of what changed: they may be added to those of the first visit, but
+ * not take their place. */
+SUSPENDS static int check_revisit(Arena *arena, const CrawlArgs *args)
+{
+    const Str *out = args->out.items;
+    SinkSpec spec;
+    int fd, r = 0;
+
+    for (size_t i = 0; r == 0 && args->revisit && i < args->out.len; i++) {
+        r = sink_spec_parse(arena, out[i], &spec);
+        if (r < 0 || spec.mode != SINK_REPLACE || str_eq_c(spec.target, "-"))
+            continue;
+        if (sl_file_open(arena_copy_c(arena, spec.target), O_RDONLY, 0, &fd) < 0)
+            continue; /* there is nothing to lose */
+        (void) sl_file_close(fd);
+        r = fail(-ERR_CONFLICT,
+                 "--out %.*s: --revisit gives the rows of pages that changed, which would take "
+                 "the place of all others; name another file, or add ?mode=append to it, or "
+                 "?mode=upsert&key=url for a database",
+                 (int) spec.text.len, spec.text.data);
+    }
+    return r;
+}
+
 SUSPENDS static int open_outlet(Writer *writer)
 {
     const WriterOpts *opts = &writer->opts;
@@ -54,7 +81,8 @@ SUSPENDS static int open_outlet(Writer *writer)
         outlet.mark = resume->mark;
         outlet.positions = resume->positions;
     }
-    if (!writer->groups || outlet.out.len)
+    r = check_revisit(&writer->arena, opts->args);
+    if (r == 0 && (!writer->groups || outlet.out.len))
         r = outlet_open(&writer->outlet, opts->task, &outlet, &mark);
     return r < 0 ? r : frontier_settle(opts->frontier, mark);
 }

@@ -292,7 +292,9 @@ static const DemoPage html_pages[] = {
     { .path = "/bad/long-url",
       .answer = answer_long_url,
       .summary = "links of 6 000 and 20 000 bytes",
-      .outcome = "the first is a page, the second an error, 414 or too long to ask" },
+      .outcome =
+          "the first is a page, or taken for a trap; the second an error, 414 or too long to "
+          "ask" },
 };
 
 const DemoPages demo_robots_meta_pages = DEMO_PAGES("Words to robots", robots_pages);

@@ -273,10 +273,13 @@ SUSPENDS static int on_request(void *ctx, HttpRequest *request, HttpResponse *re
                       .response = response,
                       .out = &response->body,
                       .origin = origin_of(request) };
+    Str path = request->path;
     uint64_t mix = 0;
     int r;
 
-    call.page = find_page(demo, request->path, &call.rest);
+    if (url_decode(request->arena, path, false, &path) < 0)
+        return demo_plain(&call, 400, "The path is not percent-encoded UTF-8.");
+    call.page = find_page(demo, path, &call.rest);
     if (!call.page)
         return demo_plain(&call, 404, "There is no such page. /bad/ lists the bad ones.");
     if (demo->opts->jitter_ms > 0 || demo->opts->error_rate > 0)

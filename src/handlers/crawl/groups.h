@@ -12,7 +12,7 @@
 typedef struct Groups Groups;
 
 /* 0 or -ERR_INVALID with words: a column that is not there, a function that is not known. */
-MUST int groups_open(Groups **ret_groups, const CrawlArgs *args, const CrawlPlan *plan);
+MUST SUSPENDS int groups_open(Groups **ret_groups, const CrawlArgs *args, const CrawlPlan *plan);
 SUSPENDS void groups_close(Groups *groups);
 DEFINE_AUTO(Groups *, groups_close);
 

@@ -21,6 +21,28 @@ TEST(every_outcome_has_words_of_its_own)
     }
 }
 
+/* Users read these words in rows and reports: the guide explains each of them. */
+TEST(the_guide_knows_every_outcome)
+{
+    AUTO(buf_deinit) Buf path = { 0 };
+    AUTO(buf_deinit) Buf guide = { 0 };
+    char line[4000];
+    FILE *file;
+
+    buf_printf(&path, "%s/docs/guide/crawl.md%c", test_tree(), '\0');
+    file = fopen(path.data, "r");
+    REQUIRE(file);
+    while (fgets(line, sizeof(line), file))
+        buf_add_c(&guide, line);
+    (void) fclose(file);
+    for (CrawlOutcome i = 0; i < CRAWL_OUTCOME_COUNT; i++) {
+        AUTO(buf_deinit) Buf word = { 0 };
+
+        buf_printf(&word, "| `%s` |", crawl_outcome_word(i));
+        EXPECT(str_contains(buf_str(&guide), buf_str(&word)));
+    }
+}
+
 TEST(errors_and_statuses_have_an_outcome)
 {
     EXPECT_EQ(crawl_outcome_of_error(-ERR_DNS), CRAWL_DNS);

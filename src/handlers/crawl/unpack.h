@@ -1,5 +1,5 @@
 /*
- * Gzip files: sitemaps come as sitemap.xml.gz, which is a file of that kind and no encoding of HTTP.
+ * Gzip files: sitemaps come as sitemap.xml.gz, a file of that kind and no encoding of HTTP.
  */
 #pragma once
 

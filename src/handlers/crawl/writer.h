@@ -4,8 +4,8 @@
  * Rows gather in a batch, which goes out when it is large, when it has waited for a moment, and
  * when no page is under way. In a crawl with a state a page is ended only after its rows went out,
  * and a mark is set ten times a second, so that a crawl that is killed goes on with no row lost and
- * none written twice (frontier.h says how). With --group-by the rows go to the aggregate too, and to the
- * outlet only when --out names one.
+ * none written twice (frontier.h says how). With --group-by the rows go to the aggregate too, and
+ * to the outlet only when --out names one.
  *
  *   W1  One fiber at a time is inside: `lock` is held from a page's first row to its end, and from
  *       the beginning of a mark to its end.

@@ -185,6 +185,7 @@ static int walk(Reader *reader, const ReadRules *rules, Arena *arena, const Char
         *base = resolved;
         base->charset = charset->id;
     }
+    page->is_cut |= html.n_links_dropped > 0;
     page->title = html.title;
     page->lang = arena_copy(arena, html.lang);
     if (rules->obeys_robots) {

@@ -93,6 +93,7 @@ struct Task {
     uint32_t max_attempts;   /* 1 where there are no retries */
     Arena *arena;            /* scratch, freed after the attempt */
     const char *error_code;  /* set by task_fail; NULL otherwise */
+    const char *shared_dir;  /* a folder that this user's processes share; NULL: there is none */
     bool is_final;           /* set by task_fail: do not try again */
     bool is_foreground;      /* a person waits in front of it, on this machine */
     bool is_private_allowed; /* the caller may reach private addresses through it */

@@ -13,6 +13,7 @@
 #include "app/engine.h"
 
 #include "app/rows_rule.h"
+#include "app/shared_dir.h"
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -423,10 +424,12 @@ static size_t count_loops(const EngineConfig *config)
 
 int engine_run(const EngineConfig *config)
 {
+    AUTO(arena_deinit) Arena arena = { 0 };
     Engine engine = { .config = config,
                       .doors = { .ctx = (void *) config, /* only read */
                                  .allow_out = rows_rule_allow,
-                                 .is_private_allowed = config->allow_private } };
+                                 .is_private_allowed = config->allow_private,
+                                 .shared_dir = shared_dir_make(&arena) } };
 
     log_setup((LogLevel) config->log_level, (LogFormat) config->log_format, STDERR_FILENO);
     return sl_run(engine_main, &engine, .loops = count_loops(config), .name = "engine");

@@ -7,6 +7,7 @@
  */
 #include "app/foreground.h"
 
+#include "app/shared_dir.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/macro.h"
@@ -31,7 +32,8 @@ typedef struct Foreground {
     HandlerRun *run;
     sl_scope scope; /* around the run; ^C cancels it */
     Run attempt;
-    Arena arena;        /* of the sink's text */
+    Arena arena; /* of the sink's text, and the folder's path */
+    const char *shared_dir;
     Sink *sink;         /* of the rows; NULL before the first, and between two answers */
     RowColumn *columns; /* that it was opened with; a copy in the arena */
     size_t n_columns;
@@ -181,9 +183,11 @@ SUSPENDS static int on_rows(void *ctx, const RowBatch *rows)
 SUSPENDS static int run_attempt(Foreground *foreground)
 {
     HandlerRun *run = foreground->run;
-    RunDoors doors = {
-        .ctx = foreground, .emit = on_rows, .is_foreground = true, .is_private_allowed = true
-    };
+    RunDoors doors = { .ctx = foreground,
+                       .emit = on_rows,
+                       .is_foreground = true,
+                       .is_private_allowed = true,
+                       .shared_dir = foreground->shared_dir };
     Run *attempt = &foreground->attempt;
     int r;
 
@@ -268,6 +272,7 @@ int foreground_run(HandlerRun *run)
     int r;
 
     log_setup(LOG_INFO, LOG_FORMAT_AUTO, STDERR_FILENO);
+    foreground.shared_dir = shared_dir_make(&foreground.arena);
     foreground.has_progress = isatty(STDERR_FILENO) == 1 && term && strcmp(term, "dumb") != 0;
     r = sl_run(foreground_main, &foreground, .stall_ms = -1);
     if (r == 0 && foreground.r < 0)

@@ -278,6 +278,7 @@ int runner_run(Run *run)
         .ops = run->doors && run->doors->emit ? &watched_run_ops : &run_ops,
         .is_foreground = run->doors && run->doors->is_foreground,
         .is_private_allowed = run->doors && run->doors->is_private_allowed,
+        .shared_dir = run->doors ? run->doors->shared_dir : NULL,
         .job_id = run->job_id ? run->job_id : "",
         .type = run->handler->type,
         .attempt = run->attempt ? run->attempt : 1,

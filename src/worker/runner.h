@@ -41,6 +41,7 @@ typedef struct RunDoors {
     int (*allow_out)(void *ctx, Arena *arena, Str out, Str *ret_out);
     bool is_foreground;
     bool is_private_allowed;
+    const char *shared_dir; /* as Task.shared_dir; may be NULL */
 } RunDoors;
 
 /* One attempt: what to run, and what came of it. Zero it, fill the first half, call runner_run. */

@@ -80,6 +80,9 @@ SUSPENDS static bool answer_odd(World *world, HttpRequest *request, HttpResponse
     } else if (str_eq_c(path, "/flaky")) {
         response->status = world->n_flaky++ < 1 ? 503 : 200;
         put(response, "<h1>at last</h1>");
+    } else if (str_eq_c(path, "/cross")) { /* the same server, another host */
+        buf_printf(&response->body, "<a href='http://localhost%s/p/4'>4</a>",
+                   strrchr(world->base, ':'));
     } else if (str_eq_c(path, "/hang")) {
         (void) sl_sleep_ms(60000);
     } else if (str_eq_c(path, "/wait")) {
@@ -623,6 +626,10 @@ CRAWL_TEST(secrets_stay_with_the_first_host)
     crawl(world,
           "{'start':['%/p/1'],'headers':{'Authorization':'Bearer x'}," SELECT "'retries':0}");
     EXPECT_C(world->secret, "Bearer x");
+    crawl(world, "{'start':['%/cross'],'domains':['localhost'],'headers':{'Authorization':'x'},"
+                 "'select':{'name':'h1'}}");
+    EXPECT(was_asked(world, "/p/4 "));
+    EXPECT_C(world->secret, "");
 }
 
 /* ---- where it begins ------------------------------------------------------------------------- */
@@ -683,6 +690,20 @@ CRAWL_TEST(a_comparison_runs_twice)
     EXPECT(has_log(world, "times as fast"));
 }
 
+static size_t n_lines(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    size_t n = 0;
+    int c;
+
+    EXPECT(file);
+    while (file && (c = fgetc(file)) != EOF)
+        n += c == '\n';
+    if (file)
+        (void) fclose(file);
+    return n;
+}
+
 /* What was fetched before the stop is there, and the next run fetches the rest, once. */
 CRAWL_TEST(a_stopped_crawl_goes_on)
 {
@@ -702,6 +723,20 @@ CRAWL_TEST(a_stopped_crawl_goes_on)
                  "'state':'crawl.state','out':['rows.csv']," SELECT "'retries':0}");
     EXPECT_EQ(world->r, 0);
     EXPECT_EQ(world->n_asked + before, 6);
+    EXPECT_EQ(n_lines("rows.csv"), 7);
+    crawl(world, "{'start':['%/p/1','%/p/2','%/p/3','%/p/4','%/p/5','%/p/6'],'concurrency':1,"
+                 "'state':'crawl.state','out':['rows.csv']," SELECT "'retries':0}");
+    EXPECT_EQ(world->r, 0);
+    EXPECT_EQ(world->n_asked, 0);
+    EXPECT(has_log(world, "came to its end"));
+    crawl(world, "{'start':['%/p/1','%/p/2','%/p/3','%/p/4','%/p/5','%/p/6'],'revisit':true,"
+                 "'state':'crawl.state','out':['rows.csv']," SELECT "'retries':0}");
+    EXPECT(world->r < 0); /* its rows would take the place of all others */
+    crawl(world, "{'start':['%/p/1','%/p/2','%/p/3','%/p/4','%/p/5','%/p/6'],'revisit':true,"
+                 "'state':'crawl.state','out':['more.csv']," SELECT "'retries':0}");
+    EXPECT_EQ(world->n_asked, 6);
+    EXPECT(has_result(world, "\"not_modified\":6"));
+    EXPECT_EQ(n_lines("more.csv"), 1);
 }
 
 CRAWL_TEST(senseless_arguments_are_refused)

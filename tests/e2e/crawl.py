@@ -148,9 +148,9 @@ class Engine(Server):
         super().__init__("up", *flags)
 
     def run(self, arguments):
-        """POST /v1/run/crawl: status and the parsed body."""
+        """POST /v1/run/crawl: status and the parsed body, with prices as they were written."""
         status, text = get(self.url + "/v1/run/crawl", json.dumps(arguments).encode())
-        return status, json.loads(text)
+        return status, json.loads(text, parse_float=str)
 
 
 # ---- crawls ------------------------------------------------------------------------------------

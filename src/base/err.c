@@ -58,6 +58,8 @@ static int kin_of_errno(int number)
     case ECANCELED: return ERR_CANCELLED;
     case ENOENT: return ERR_NOT_FOUND;
     case EEXIST: return ERR_DUPLICATE;
+    case EISDIR:
+    case ENOTDIR: return ERR_INVALID;
     case EACCES:
     case EPERM:
     case EROFS: return ERR_FORBIDDEN;

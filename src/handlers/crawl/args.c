@@ -19,6 +19,9 @@
 
 #include <sluice/version.h>
 
+#include <arpa/inet.h>
+#include <stdio.h>
+
 #define LIST_MAX 1000
 #define TEXT_MAX 4096
 
@@ -152,8 +155,11 @@ static const SchemaField crawl_fields[] = {
     FIELD_MAP(CrawlArgs, resolve, "address of a host, instead of asking DNS",
               .range = RANGE(0, 100), .holder = "HOST=ADDRESS"),
 
-    FIELD_STR(CrawlArgs, state, "file in which the crawl is kept, to go on after a stop",
+    FIELD_STR(CrawlArgs, state,
+              "file in which the crawl is kept, to go on after a stop; without it OUT.crawl beside "
+              "an output that is a file of text, until the crawl is complete",
               .range = RANGE(1, TEXT_MAX), .holder = "FILE"),
+    FIELD_BOOL(CrawlArgs, fresh, "begin anew, whatever an earlier run left in the state file"),
     FIELD_BOOL(CrawlArgs, revisit, "with --state: ask again for what was fetched, if it changed"),
 
     FIELD_OUT(CrawlArgs, out),
@@ -203,7 +209,7 @@ Str crawl_args_robots_token(const CrawlArgs *args)
 }
 
 /* Files are for the person in front of the machine: a caller of the API names none. */
-static int check_files(const Task *task, const CrawlArgs *args)
+int crawl_args_allow(const Task *task, const CrawlArgs *args)
 {
     const struct {
         const char *name;
@@ -216,11 +222,52 @@ static int check_files(const Task *task, const CrawlArgs *args)
     for (size_t i = 0; i < ARRAY_LEN(files) && !task->is_foreground; i++)
         if (files[i].path.len)
             return fail(-ERR_FORBIDDEN, "%s: files can be named in a terminal only", files[i].name);
+    if (args->resolve.len && !task->is_foreground)
+        return fail(-ERR_FORBIDDEN, "resolve: addresses can be named in a terminal only");
     return 0;
 }
 
-int crawl_args_check(const Task *task, const CrawlArgs *args)
+static int check_proxy(const CrawlArgs *args)
 {
+    static const char *const schemes[] = { "http://",    "https://",  "socks4://",
+                                           "socks4a://", "socks5://", "socks5h://" };
+
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (str_starts(args->proxy, str_from_c(schemes[i])))
+            return 0;
+    if (!args->proxy.len)
+        return 0;
+    return fail(-ERR_INVALID, "--proxy: begins with http://, https://, socks4:// or socks5://");
+}
+
+static bool is_address(Str text)
+{
+    struct in6_addr address; /* room for both kinds */
+    char copy[INET6_ADDRSTRLEN];
+
+    if (text.len >= sizeof(copy))
+        return false;
+    (void) snprintf(copy, sizeof(copy), "%.*s", (int) text.len, text.data);
+    return inet_pton(AF_INET, copy, &address) == 1 || inet_pton(AF_INET6, copy, &address) == 1;
+}
+
+static int check_resolve(const CrawlArgs *args)
+{
+    for (size_t i = 0; i < args->resolve.len; i++) {
+        const SchemaPair *pair = &args->resolve.items[i];
+
+        if (!is_address(pair->value))
+            return fail(-ERR_INVALID, "--resolve %.*s: \"%.*s\" is no numeric address",
+                        (int) pair->name.len, pair->name.data, (int) pair->value.len,
+                        pair->value.data);
+    }
+    return 0;
+}
+
+int crawl_args_check(const CrawlArgs *args)
+{
+    int r = check_proxy(args);
+
     if (!args->start.len && !args->urls.len && !args->sitemap.len)
         return fail(-ERR_INVALID, "there is nothing to begin with: give a URL, --urls FILE or "
                                   "--sitemap URL");
@@ -234,7 +281,5 @@ int crawl_args_check(const Task *task, const CrawlArgs *args)
         return fail(-ERR_INVALID, "--compare fetches everything twice, and keeps no --state");
     if (args->compare && str_eq_c(args->urls, "-"))
         return fail(-ERR_INVALID, "--compare reads its list twice: give a file instead of -");
-    if (args->resolve.len && !task->is_foreground)
-        return fail(-ERR_FORBIDDEN, "resolve: addresses can be named in a terminal only");
-    return check_files(task, args);
+    return r < 0 ? r : check_resolve(args);
 }

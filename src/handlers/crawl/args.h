@@ -2,8 +2,8 @@
  * What a crawl is asked to do: one struct for the command line, the HTTP API and the queue.
  *
  * The struct is filled by the schema; crawl_args_check then says what no schema can: that there is
- * somewhere to start, that selectors are not given in two ways, and what only a person in front of
- * the machine may ask for (files, an own client identity for robots.txt, no robots.txt at all).
+ * somewhere to start, and that what was given goes together; crawl_args_allow what only a person in
+ * front of the machine may ask for: files, and addresses of hosts.
  */
 #pragma once
 
@@ -108,7 +108,9 @@ typedef struct CrawlArgs {
 
     /* going on later */
     Str state;
+    bool fresh;
     bool revisit;
+    bool is_state_beside; /* no field: STATE is ours, beside the output (crawl_settle_state) */
 
     /* what comes out */
     SchemaList out;
@@ -130,6 +132,8 @@ bool crawl_args_follows(const CrawlArgs *args);
 Str crawl_args_user_agent(Task *task, const CrawlArgs *args);
 Str crawl_args_robots_token(const CrawlArgs *args);
 
-/* Check what the schema cannot, and what this task may not ask for. 0, -ERR_INVALID or
- * -ERR_FORBIDDEN with words. */
-MUST int crawl_args_check(const Task *task, const CrawlArgs *args);
+/* Check what the schema cannot. 0 or -ERR_INVALID with words. */
+MUST int crawl_args_check(const CrawlArgs *args);
+
+/* Whether this task may ask for all that ARGS ask for. 0 or -ERR_FORBIDDEN with words. */
+MUST int crawl_args_allow(const Task *task, const CrawlArgs *args);

@@ -16,6 +16,7 @@
 #include "base/macro.h"
 #include "handlers/crawl/compare.h"
 #include "handlers/crawl/run.h"
+#include "handlers/crawl/settings.h"
 
 #include <sluice/handler.h>
 #include <sluice/rt.h>
@@ -155,17 +156,25 @@ SUSPENDS static int crawl_run(Task *task, const void *arg, JsonWriter *writer)
 {
     AUTO(crawl_plan_free) CrawlPlan *plan = NULL;
     const CrawlArgs *args = arg;
-    int r = crawl_args_check(task, args);
+    CrawlArgs settled;
+    int r = crawl_args_allow(task, args);
 
+    if (r < 0) {
+        (void) task_mark_final(task, "x_forbidden");
+        return r;
+    }
+    r = crawl_args_check(args);
     if (r == 0)
         r = crawl_plan_new(task->arena, args, &plan);
     if (r < 0) {
         (void) task_mark_final(task, "schema_validation"); /* it will not get any better */
         return r;
     }
+    settled = *args;
+    crawl_settle_state(task, &settled);
     warn_of_robots(task, args);
     return args->compare ? crawl_compare(task, args, plan, writer)
-                         : crawl_once(task, args, plan, writer);
+                         : crawl_once(task, &settled, plan, writer);
 }
 
 static const SchemaField crawl_result = ITEM(

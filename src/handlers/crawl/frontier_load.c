@@ -137,7 +137,7 @@ static int compare_settings(FrontierDb *db, const FrontierSetting *settings, siz
     if (r == 0 && differences.len)
         r = fail(-ERR_CONFLICT,
                  "%s: is the state of another crawl: %.*s; ask for the same again "
-                 "to go on, name another --state, or remove the file to start anew",
+                 "to go on, name another --state, or begin anew with --fresh",
                  db->path, (int) differences.len, differences.data);
     return r;
 }

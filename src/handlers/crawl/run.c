@@ -138,7 +138,10 @@ SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery, int64_t co
 {
     const CrawlArgs *args = crawl->args;
     SchedulerOpts opts = {
-        .frontier = { .mode = args->revisit ? FRONTIER_REVISIT : FRONTIER_CONTINUE,
+        .frontier = { .mode = args->revisit ? FRONTIER_REVISIT
+                              : args->fresh ? FRONTIER_RESTART
+                                            : FRONTIER_CONTINUE,
+                      .is_temporary = args->is_state_beside,
                       .attempts_max = (unsigned) args->retries + 1 },
         .gate = { .concurrency = (size_t) concurrency,
                   .host_at_once = (size_t) args->per_host,
@@ -158,6 +161,9 @@ SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery, int64_t co
         .gives_barred = args->error_rows,
     };
 
+    if (crawl->task->shared_dir)
+        opts.gate.shared_path =
+            arena_printf(crawl->task->arena, "%s/crawl-pace.db", crawl->task->shared_dir).data;
     if (!crawl->task->is_foreground && (!args->count || args->count > LIMIT_CRAWL_API_PAGES))
         opts.pages_max = LIMIT_CRAWL_API_PAGES;
     if (args->state.len) {

@@ -7,14 +7,17 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/err.h"
 #include "base/macro.h"
+#include "rows/sink.h"
 
 /* What may change when a crawl goes on. */
 static const char *const how[] = {
-    "concurrency", "per_host", "per_address",    "delay",      "jitter",   "crawl_delay_max",
-    "throttle",    "timeout",  "retries",        "user_agent", "contact",  "headers",
-    "cookies",     "proxy",    "http",           "resolve",    "state",    "revisit",
-    "stats_file",  "count",    "per_host_count", "max_time",   "max_body", "cookie_file",
+    "concurrency",     "per_host", "per_address", "delay",       "jitter",
+    "crawl_delay_max", "throttle", "timeout",     "retries",     "user_agent",
+    "contact",         "headers",  "cookies",     "proxy",       "http",
+    "resolve",         "state",    "revisit",     "stats_file",  "count",
+    "per_host_count",  "max_time", "max_body",    "cookie_file", "fresh",
 };
 
 static bool is_how(Str name)
@@ -61,4 +64,26 @@ void crawl_settings(Arena *arena, const CrawlArgs *args, FrontierOpts *opts)
     }
     opts->settings = settings;
     opts->n_settings = n;
+}
+
+void crawl_settle_state(Task *task, CrawlArgs *args)
+{
+    const Str *out = args->out.items;
+    SinkSpec spec;
+    Err err;
+    int r;
+
+    if (args->state.len || args->out.len != 1 || !task->is_foreground || args->compare ||
+        args->revisit || args->group_by.len || args->agg.len)
+        return;
+    r = sink_spec_parse(task->arena, out[0], &spec);
+    if (r < 0) {
+        err_take(r, &err); /* the outlet says it again, and better */
+        return;
+    }
+    if (spec.driver->has_table || !spec.driver->suffixes[0] || str_eq_c(spec.target, "-") ||
+        str_starts(spec.target, str_from_c("/dev/")))
+        return;
+    args->state = arena_printf(task->arena, "%.*s.crawl", (int) spec.target.len, spec.target.data);
+    args->is_state_beside = true;
 }

@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+#define PAUSE_SHOWN_MS 10 /* a shorter one is nothing to speak of */
+
 uint64_t report_pages(const CrawlReport *report)
 {
     uint64_t n = 0;
@@ -209,7 +211,7 @@ static void write_hosts(const CrawlReport *report, Buf *out)
         if (host->is_delay_capped)
             buf_printf(out, "; its robots.txt asks for a pause of %.1f s, which was cut to %.1f s",
                        (double) host->crawl_delay_ms / 1000, (double) host->delay_ms / 1000);
-        else if (host->delay_ms)
+        else if (host->delay_ms >= PAUSE_SHOWN_MS)
             buf_printf(out, "; paused %.2f s between pages", (double) host->delay_ms / 1000);
         if (host->throttled)
             buf_printf(out, "; asked us to slow down %u times", host->throttled);

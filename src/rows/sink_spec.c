@@ -24,7 +24,7 @@
 static const struct {
     const char *word; /* a name, a scheme or a suffix */
     const char *name;
-    const char *library;
+    const char *needs;
 } optional_sinks[] = {
     { "sqlite", "sqlite", "SQLite" },         { ".db", "sqlite", "SQLite" },
     { ".sqlite", "sqlite", "SQLite" },        { ".sqlite3", "sqlite", "SQLite" },
@@ -107,7 +107,7 @@ static int refuse(Arena *arena, Str shown, Str word)
                         "--out %.*s: this build has no sink %s: %s was not there "
                         "when it was made",
                         (int) shown.len, shown.data, optional_sinks[i].name,
-                        optional_sinks[i].library);
+                        optional_sinks[i].needs);
     }
     if (word.len == 0)
         return fail(-ERR_INVALID,

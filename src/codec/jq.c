@@ -4,9 +4,14 @@
  * libjq has no switches for what a program may reach, but names in jq are lexical: a definition
  * before the program's text hides the one of the library. So each program is compiled behind a
  * prelude that defines anew what reads (`input`, `env`, `modulemeta`), what ends or prints
- * (`halt`, `debug`), and what libjq 1.6 does badly with: repeating a string beyond all memory, an
+ * (`halt`, `debug`), and what libjq 1.6 does badly with: a string that grows beyond all memory, an
  * array of one index that is a thousand million, a search for the empty string that never ends.
  * `$ENV` is bound to an empty object; `import` is a syntax error, for it does not stand first.
+ *
+ * Values share their parts: `reduce range(40) as $i (1; [., .])` is forty arrays in memory and a
+ * million million numbers as text. So values are written here, where every step looks at the bound
+ * and at the wish to stop, and not by libjq, whose texts end in an overflow; and what makes texts
+ * inside a program (`tojson`, `tostring`, formats) weighs its input first.
  *
  * What remains is a program that does not end. libjq looks at its `halted` flag before each step,
  * which is what jq_stop sets. The flag is cleared when a run starts, so jq_run looks at one of our
@@ -59,6 +64,25 @@ static const char prelude[] = NOT_HERE("input") NOT_HERE("inputs") NOT_HERE("env
                              "  then error(\"an index may not be beyond 1000000\") else sl_setpath($p; v) end; "
                              "def _assign(paths; $v): if " FAR_INDEX "sl_assign(paths; $v) end; "
                              "def _modify(paths; f): if " FAR_INDEX "sl_modify(paths; f) end; "
+                             "def sl_plus($a; $b): $a + $b; def sl_tojson: tojson; def sl_tostring: tostring; "
+                             "def sl_format($f): format($f); "
+                             "def sl_is_large: (type == \"array\" or type == \"object\") and "
+                             "  (reduce limit(250001; ..) as $v (0; . + 256 + ($v | "
+                             "    if type == \"string\" then utf8bytelength elif type == \"object\" "
+                             "    then reduce keys_unsorted[] as $k (0; . + ($k | utf8bytelength)) "
+                             "    else 0 end))) > 64000000; "
+                             "def sl_refuse: error(\"the value is too large to be written as a text\"); "
+                             "def tojson: if sl_is_large then sl_refuse else sl_tojson end; "
+                             "def tostring: if sl_is_large then sl_refuse else sl_tostring end; "
+                             "def format($f): if sl_is_large then sl_refuse else sl_format($f) end; "
+                             "def _plus($a; $b): if ($a | type) == \"string\" and ($b | type) == \"string\" and "
+                             "  sl_plus($a | utf8bytelength; $b | utf8bytelength) > 64000000 "
+                             "  then error(\"a string may not be longer than 64000000 bytes\") "
+                             "  else sl_plus($a; $b) end; "
+                             "def add: reduce .[] as $x (null; . + $x); "
+                             "def join($x): reduce .[] as $i (null; (if . == null then \"\" else . + $x end) + "
+                             "  ($i | if type == \"boolean\" or type == \"number\" then tojson "
+                             "    else . // \"\" end)) // \"\"; "
                              "{} as $ENV |\n";
 
 /* ---- compiling ------------------------------------------------------------------------------- */
@@ -124,12 +148,110 @@ int jq_new(Str text, Jq **ret_jq)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+/* Values on their way to text. */
+typedef struct Dump {
+    Jq *jq;
+    Buf *out;
+    size_t bytes_max;
+    int depth;
+} Dump;
+
+static int dump_value(Dump *dump, jv value);
+
+/* A scalar, which is taken, as libjq writes it: keys, too. */
+static void dump_scalar(Dump *dump, jv value)
+{
+    jv text = jv_dump_string(value, 0);
+
+    buf_add(dump->out, jv_string_value(text), (size_t) jv_string_length_bytes(jv_copy(text)));
+    jv_free(text);
+}
+
+static int dump_array(Dump *dump, jv value)
+{
+    int n = jv_array_length(jv_copy(value)), r = 0;
+
+    buf_add_char(dump->out, '[');
+    for (int i = 0; r == 0 && i < n; i++) {
+        if (i > 0)
+            buf_add_char(dump->out, ',');
+        r = dump_value(dump, jv_array_get(jv_copy(value), i));
+    }
+    buf_add_char(dump->out, ']');
+    return r;
+}
+
+static int dump_object(Dump *dump, jv value)
+{
+    bool is_first = true;
+    int r = 0;
+
+    buf_add_char(dump->out, '{');
+    for (int at = jv_object_iter(value); r == 0 && jv_object_iter_valid(value, at);
+         at = jv_object_iter_next(value, at)) {
+        if (!is_first)
+            buf_add_char(dump->out, ',');
+        is_first = false;
+        dump_scalar(dump, jv_object_iter_key(value, at));
+        buf_add_char(dump->out, ':');
+        r = dump_value(dump, jv_object_iter_value(value, at));
+    }
+    buf_add_char(dump->out, '}');
+    return r;
+}
+
+/* VALUE, which is taken, as JSON within the bounds. */
+static int dump_value(Dump *dump, jv value)
+{
+    jv_kind kind = jv_get_kind(value);
+    int r = 0;
+
+    if (kind != JV_KIND_ARRAY && kind != JV_KIND_OBJECT) {
+        dump_scalar(dump, value);
+    } else if (dump->depth == LIMIT_JQ_DEPTH) {
+        jv_free(value);
+        return fail(-ERR_TOO_LARGE, "jq: the expression gives more than %d levels of values",
+                    LIMIT_JQ_DEPTH);
+    } else {
+        dump->depth++;
+        r = kind == JV_KIND_ARRAY ? dump_array(dump, value) : dump_object(dump, value);
+        dump->depth--;
+        jv_free(value);
+    }
+    if (r == 0 && dump->out->len > dump->bytes_max)
+        return fail(-ERR_TOO_LARGE, "jq: the expression gives more than %zu bytes",
+                    dump->bytes_max);
+    if (r == 0 && atomic_load(&dump->jq->is_stopped))
+        return fail(-ETIMEDOUT, "jq: the expression took too long");
+    return r < 0 ? r : buf_check(dump->out);
+}
+
+#define WORDS_BYTES 300 /* of the error of a program */
+
+/* The error MESSAGE, which is taken: a text as it is, and of anything else as much as is shown. */
+static int fail_program(Jq *jq, jv message)
+{
+    AUTO(buf_deinit) Buf text = { 0 };
+    Dump dump = { .jq = jq, .out = &text, .bytes_max = WORDS_BYTES };
+    Str words;
+    int r;
+
+    if (jv_get_kind(message) == JV_KIND_STRING) {
+        buf_add(&text, jv_string_value(message),
+                MIN((size_t) jv_string_length_bytes(jv_copy(message)), (size_t) WORDS_BYTES));
+        jv_free(message);
+    } else {
+        r = dump_value(&dump, message);
+        if (r < 0)
+            err_take(r, NULL); /* as much of it as there is */
+    }
+    words = str_cut_utf8(buf_str(&text), WORDS_BYTES);
+    return fail(-ERR_INVALID, "jq: %.*s", (int) words.len, words.data);
+}
+
 /* A run ends without a value: at its end, with an error, or stopped. Takes LAST. */
 static int end_run(Jq *jq, jv last)
 {
-    jv message, text;
-    int r;
-
     if (atomic_load(&jq->is_stopped)) {
         jv_free(last);
         return fail(-ETIMEDOUT, "jq: the expression took too long");
@@ -138,35 +260,23 @@ static int end_run(Jq *jq, jv last)
         jv_free(last);
         return 0;
     }
-    message = jv_invalid_get_msg(last);
-    text = jv_get_kind(message) == JV_KIND_STRING ? jv_copy(message)
-                                                  : jv_dump_string(jv_copy(message), 0);
-    r = fail(-ERR_INVALID, "jq: %.*s", MIN(jv_string_length_bytes(jv_copy(text)), 300),
-             jv_string_value(text));
-    jv_free(text);
-    jv_free(message);
-    return r;
+    return fail_program(jq, jv_invalid_get_msg(last));
 }
 
 /* Append VALUE, which is taken, as JSON. */
-static int add_value(jv value, const JqRunOpts *opts, size_t n, Buf *out)
+static int add_value(Jq *jq, jv value, const JqRunOpts *opts, size_t n, Buf *out)
 {
     size_t values_max = opts && opts->values_max ? opts->values_max : LIMIT_JQ_VALUES;
     size_t bytes_max = opts && opts->bytes_max ? opts->bytes_max : LIMIT_JQ_BYTES;
-    jv text;
+    Dump dump = { .jq = jq, .out = out, .bytes_max = bytes_max };
 
     if (n >= values_max) {
         jv_free(value);
         return fail(-ERR_TOO_LARGE, "jq: the expression gives more than %zu values", values_max);
     }
-    text = jv_dump_string(value, 0);
     if (n > 0)
         buf_add_char(out, ',');
-    buf_add(out, jv_string_value(text), (size_t) jv_string_length_bytes(jv_copy(text)));
-    jv_free(text);
-    if (out->len > bytes_max)
-        return fail(-ERR_TOO_LARGE, "jq: the expression gives more than %zu bytes", bytes_max);
-    return buf_check(out);
+    return dump_value(&dump, value);
 }
 
 int jq_run(Jq *jq, Str json, const JqRunOpts *opts, Buf *out)
@@ -187,7 +297,7 @@ int jq_run(Jq *jq, Str json, const JqRunOpts *opts, Buf *out)
         value = jq_next(jq->state);
         if (!jv_is_valid(value))
             return end_run(jq, value);
-        r = add_value(value, opts, n, out);
+        r = add_value(jq, value, opts, n, out);
     }
     return r;
 }

@@ -115,6 +115,32 @@ TEST(what_hurts_is_refused)
     expect_values("indices(\"\"), index(\"\"), rindex(\"\")", "\"abc\"", "null,null,null");
 }
 
+/* Would catch a text of libjq's that outgrows all bounds, which ends the process or never ends. */
+TEST(small_values_with_endless_texts)
+{
+    AUTO(jq_free) Jq *jq = NULL;
+    AUTO(buf_deinit) Buf out = { 0 };
+
+    REQUIRE(jq_new(STR_C("reduce range(40) as $i (1; [., .])"), &jq) == 0);
+    EXPECT_ERR(jq_run(jq, STR_C("1"), &(JqRunOpts){ .bytes_max = 100000 }, &out), -ERR_TOO_LARGE,
+               "more than 100000 bytes");
+    expect_error("error(reduce range(40) as $i (1; [., .]))", "1", "jq: [[[[");
+#define BOMB "reduce range(40) as $i (1; {a: ., b: .}) | "
+    expect_error(BOMB "tojson", "1", "too large to be written");
+    expect_error(BOMB "\"\\(.)\"", "1", "too large to be written");
+#define LONG "(\"a\" * 1000000) as $s | "
+    expect_error(LONG "reduce range(100) as $i (\"\"; . + $s) | length", "1", "may not be longer");
+    expect_error(LONG "[range(100) | $s] | add | length", "1", "may not be longer");
+    expect_error(LONG "[range(100) | $s] | join(\"\") | length", "1", "may not be longer");
+    expect_error(LONG "[range(100) | $s] | tojson | length", "1", "too large to be written");
+    expect_values("[1, \"a\"] | tojson, tostring, @json, \"\\(.)\"", "1",
+                  "\"[1,\\\"a\\\"]\",\"[1,\\\"a\\\"]\",\"[1,\\\"a\\\"]\",\"[1,\\\"a\\\"]\"");
+    expect_values("(.a | add), (.a | join(\"-\")), @csv \"\\([1, .b])\"",
+                  "{\"a\":[\"x\",\"y\"],\"b\":\"q\"}", "\"xy\",\"x-y\",\"1,\\\"q\\\"\"");
+    expect_error("def f($n): if $n == 0 then 1 else [f($n - 1)] end; error(f(300))", "1",
+                 "jq: [[[[");
+}
+
 TEST(output_is_bounded)
 {
     AUTO(jq_free) Jq *jq = NULL;

@@ -44,7 +44,7 @@ static void warn_of_robots(Task *task, const CrawlArgs *args)
 
 static void say_how_to_go_on(Task *task, const CrawlArgs *args, const CrawlReport *report)
 {
-    if (!report->queued)
+    if (!report->queued || (args->is_state_beside && !report->was_stopped))
         return;
     if (args->state.len)
         task_log(task, arena_printf(task->arena,

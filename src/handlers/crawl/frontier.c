@@ -187,21 +187,25 @@ PageItem *frontier_lease(Frontier *frontier, Host *host)
     frontier->n_queued--;
     frontier->n_leased++;
     host->n_leased++;
+    list_push_back(&frontier->leased, &item->leased);
     leave_window(frontier, host);
     return item;
 }
 
-static void leave_lease(Frontier *frontier, Host *host)
+static void leave_lease(Frontier *frontier, PageItem *item)
 {
+    Host *host = item->host;
+
     ASSERT(host->n_leased > 0 && frontier->n_leased > 0);
     host->n_leased--;
     frontier->n_leased--;
+    list_remove(&item->leased);
 }
 
 void frontier_unlease(Frontier *frontier, PageItem *item)
 {
     change_state(item, PAGE_QUEUED);
-    leave_lease(frontier, item->host);
+    leave_lease(frontier, item);
     frontier->n_queued++;
     frontier_window_put(frontier, item);
 }
@@ -303,7 +307,7 @@ int frontier_finish(Frontier *frontier, Page *page, const PageEnd *page_end)
     int r;
 
     ASSERT(page->state == PAGE_LEASED && !item->is_entered);
-    leave_lease(frontier, item->host);
+    leave_lease(frontier, item);
     if (is_again)
         again(frontier, item, page_end);
     else

@@ -74,6 +74,7 @@ typedef struct PageItem {
     Host *host;
     HeapNode node;      /* in its host's window, or in Frontier.retries */
     ListLink unwritten; /* in Frontier.unwritten: a state file has no row for it yet */
+    ListLink leased;    /* in Frontier.leased */
     int64_t place;      /* in the order of its host */
     uint64_t seen;      /* its fingerprint */
 

@@ -218,9 +218,12 @@ SUSPENDS static int offload_close(void *arg)
 
 static void frontier_free(Frontier *frontier)
 {
+    ListLink *link;
     HeapNode *node;
 
     ASSERT(!frontier->db);
+    while ((link = list_pop_front(&frontier->leased)))
+        frontier_item_free(frontier, LIST_ITEM(link, PageItem, leased));
     while ((node = heap_pop(&frontier->retries)))
         frontier_item_free(frontier, HEAP_ITEM(node, PageItem, node));
     heap_deinit(&frontier->retries);

@@ -44,6 +44,7 @@ struct Frontier {
     List hungry;     /* hosts whose windows want to be refilled */
     List unwritten;  /* PageItems that a state file lacks */
     Heap retries;    /* PageItems by the time of their back-off's end */
+    List leased;     /* PageItems that somebody works on, or did when the crawl failed */
     size_t n_window; /* PageItems in windows, and rows that refills under way may bring */
 
     Buf changes;      /* gathered for the next batch */

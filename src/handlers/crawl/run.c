@@ -153,6 +153,7 @@ SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery, int64_t co
                   .no_throttle = !args->throttle,
                   .is_proxied = args->proxy.len > 0 },
         .robots = { .is_ignored = args->ignore_robots,
+                    .proxy = crawl->proxy,
                     .product_token = crawl->rules.robots_agent,
                     .timeout_ms = args->timeout_ms },
         .client = crawl->client,
@@ -291,6 +292,7 @@ SUSPENDS static int run_all(Crawl *crawl, const CrawlRunOpts *opts)
     AUTO(sl_nursery_close) sl_nursery *ticker = sl_nursery_open(.name = "ticker");
     int r = crawl_seed(crawl);
 
+    crawl->is_seeded = r == 0;
     if (r == 0)
         r = sl_spawn(ticker, run_ticker, crawl, .name = "ticker");
     if (r == 0)
@@ -340,10 +342,14 @@ static void fill_report(Crawl *crawl)
         report->slowest[i].host = arena_copy(crawl->task->arena, report->slowest[i].host);
 }
 
+/* A crawl that has fetched as many pages as --count says is done, unless somebody named a --state,
+ * where the next ones wait. */
 SUSPENDS static int end_crawl(Crawl *crawl, CrawlResult *result)
 {
     AUTO(buf_deinit) Buf text = { 0 };
-    int r = writer_finish(crawl->writer, scheduler_is_complete(crawl->scheduler));
+    bool is_done = crawl->args->is_state_beside && !crawl->report->was_stopped;
+    int r = writer_finish(crawl->writer,
+                          is_done || (crawl->is_seeded && scheduler_is_complete(crawl->scheduler)));
 
     fill_report(crawl);
     writer_describe(crawl->writer, &text);
@@ -380,8 +386,8 @@ SUSPENDS static int run_and_end(Crawl *crawl, const CrawlRunOpts *opts, CrawlRes
     Err first_err;
 
     reading_stop(crawl->reading);
-    if (r < 0 && r != -ECANCELED)
-        return r;
+    if (r < 0 && (r != -ECANCELED || !crawl->task->is_foreground))
+        return r; /* of a job that was cancelled nothing takes the place of what was there */
     if (r == -ECANCELED) {
         crawl->report->was_stopped = true;
         err_take(r, &first_err);

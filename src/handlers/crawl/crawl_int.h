@@ -49,7 +49,7 @@ typedef struct Crawl {
     Arena scratch;   /* the same */
     sl_sem requests; /* places for requests under way */
     size_t n_busy;   /* fibers between scheduler_next and the end of their page */
-    bool is_stopping;
+    bool is_seeded;  /* everything to begin with is queued */
 } Crawl;
 
 /* ---- pages.c --------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 extern const Handler handler_crawl;
 
@@ -34,6 +35,7 @@ typedef struct World {
     unsigned n_now_max;
     unsigned n_flaky;
     char asked[8000]; /* paths in the order of asking, each with a space behind it */
+    unsigned n_leaks; /* requests for localhost that had an Authorization */
     char secret[100]; /* Authorization of the last request, and its Host */
 
     /* of the last crawl */
@@ -83,6 +85,13 @@ SUSPENDS static bool answer_odd(World *world, HttpRequest *request, HttpResponse
     } else if (str_eq_c(path, "/cross")) { /* the same server, another host */
         buf_printf(&response->body, "<a href='http://localhost%s/p/4'>4</a>",
                    strrchr(world->base, ':'));
+    } else if (str_starts(path, str_from_c("/index/"))) { /* sitemaps without end */
+        response->content_type = STR_C("application/xml");
+        buf_printf(&response->body,
+                   "<sitemapindex><sitemap><loc>http://127.0.0.1%s%.*sx</loc></sitemap>"
+                   "</sitemapindex>",
+                   strrchr(world->base, ':'), (int) request->path.len, request->path.data);
+        response->status = world->n_asked > 30 ? 404 : 200;
     } else if (str_eq_c(path, "/hang")) {
         (void) sl_sleep_ms(60000);
     } else if (str_eq_c(path, "/wait")) {
@@ -193,6 +202,8 @@ static void note(World *world, HttpRequest *request)
                     (int) request->path.len, request->path.data);
     (void) snprintf(world->secret, sizeof(world->secret), "%.*s", (int) secret.len,
                     secret.data ? secret.data : "");
+    world->n_leaks += secret.len > 0 &&
+                      str_starts(http_request_header(request, "host"), str_from_c("localhost"));
     world->n_asked++;
     if (world->cancel_after && world->n_asked >= world->cancel_after)
         world->is_cancelled = true;
@@ -651,6 +662,29 @@ CRAWL_TEST(sitemaps_and_lists)
     EXPECT(world->r < 0);
 }
 
+/* Would catch a crawl that was stopped while it read its list, and says that it is complete. */
+CRAWL_TEST(a_list_that_was_cut_is_no_complete_crawl)
+{
+    sl_scope scope;
+    FILE *file;
+
+    EXPECT_EQ(mkfifo("list.txt", 0600), 0);
+    file = fopen("list.txt", "r+"); /* a writer: reading it waits */
+    REQUIRE(file);
+    sl_scope_begin(&scope, .timeout_ms = 50);
+    crawl(world, "{'urls':'list.txt','state':'cut.state','retries':0}");
+    (void) sl_scope_end(&scope, 0);
+    EXPECT_EQ(world->r, 0);
+    EXPECT_EQ(world->n_asked, 0);
+    (void) fclose(file);
+    (void) unlink("list.txt");
+    file = fopen("list.txt", "w");
+    (void) fprintf(file, "%s/p/1\n", world->base);
+    (void) fclose(file);
+    crawl(world, "{'urls':'list.txt','state':'cut.state','retries':0}");
+    EXPECT_EQ(world->n_asked, 1);
+}
+
 CRAWL_TEST(robots_txt_names_the_sitemaps)
 {
     char robots[200];
@@ -660,6 +694,42 @@ CRAWL_TEST(robots_txt_names_the_sitemaps)
     crawl(world, "{'start':['%/'],'sitemap':['robots']," SELECT "'retries':0}");
     EXPECT_EQ(n_rows(world), 2);
     EXPECT(!was_asked(world, "/ "));
+}
+
+/* Would catch secrets that go to whatever host a robots.txt names. */
+CRAWL_TEST(sitemaps_of_others_get_no_secrets)
+{
+    char robots[200];
+
+    (void) snprintf(robots, sizeof(robots), "Sitemap: http://localhost:%s/map.xml\n",
+                    strrchr(world->base, ':') + 1);
+    world->robots = robots;
+    crawl(world,
+          "{'start':['%/'],'sitemap':['robots'],'headers':{'Authorization':'Bearer x'}," SELECT
+          "'retries':0}");
+    EXPECT(was_asked(world, "/map.xml "));
+    EXPECT_EQ(n_rows(world), 2);
+    EXPECT_C(world->secret, "Bearer x");
+    EXPECT_EQ(world->n_leaks, 0);
+}
+
+/* Would catch a crawl that never ends. */
+CRAWL_TEST(sitemaps_without_end_are_left)
+{
+    crawl(world, "{'sitemap':['%/index/']," SELECT "'retries':0}");
+    EXPECT_EQ(world->n_asked, 6);
+    EXPECT(has_result(world, "\"too_deep\":1"));
+}
+
+/* Would catch a robots.txt that is asked for past the proxy. */
+CRAWL_TEST(robots_txt_comes_through_the_proxy)
+{
+    world->robots = "User-agent: *\nDisallow: /private/\n";
+    crawl(world,
+          "{'start':['http://shop.test/p/1','http://shop.test/private/x'],'proxy':'%'," SELECT
+          "'retries':0}");
+    EXPECT_EQ(n_rows(world), 1);
+    EXPECT(has_result(world, "\"robots\":1"));
 }
 
 /* ---- ends ------------------------------------------------------------------------------------ */

@@ -46,7 +46,8 @@ static void leave_out(Crawl *crawl, const WebUrl *url, CrawlOutcome why)
 
 /* ---- seeds ----------------------------------------------------------------------------------- */
 
-int follow_seed(Crawl *crawl, Str text, const char *referrer)
+/* IS_OURS: we were told to begin with it; otherwise a site named it. */
+SUSPENDS static int queue_seed(Crawl *crawl, Str text, const char *referrer, bool is_ours)
 {
     FrontierLink link = { .priority = referrer ? SITEMAP_PRIORITY : SEED_PRIORITY,
                           .referrer = str_from_c(referrer) };
@@ -57,10 +58,16 @@ int follow_seed(Crawl *crawl, Str text, const char *referrer)
     r = web_url_parse(&crawl->scratch, text, &url);
     if (r < 0)
         return r;
-    scope_add_start(crawl->scope, &url);
+    if (is_ours)
+        scope_add_start(crawl->scope, &url);
     crawl->report->seeds++;
     r = add(crawl, &url, &link);
     return r < 0 ? r : frontier_wait_room(crawl->frontier);
+}
+
+int follow_seed(Crawl *crawl, Str text, const char *referrer)
+{
+    return queue_seed(crawl, text, referrer, true);
 }
 
 /* ---- links ----------------------------------------------------------------------------------- */
@@ -182,7 +189,7 @@ static int on_entry(void *ctx, const SitemapEntry *entry)
     SitemapReader *reader = ctx;
     Crawl *crawl = reader->crawl;
     bool is_index = entry->kind == SITEMAP_INDEX;
-    FrontierLink link = { .depth = 0,
+    FrontierLink link = { .depth = is_index ? reader->page->depth + 1 : 0,
                           .priority = is_index ? SITEMAP_PRIORITY : 0,
                           .referrer = str_from_c(is_index ? REFERRER_SITEMAP : NULL) };
     CrawlOutcome verdict;
@@ -195,7 +202,9 @@ static int on_entry(void *ctx, const SitemapEntry *entry)
         report_count(crawl->report, CRAWL_BAD_URL);
         return r < 0 ? r : 0;
     }
-    verdict = is_index ? CRAWL_DONE : scope_judge_link(crawl->scope, &url, 0);
+    verdict = !is_index                                ? scope_judge_link(crawl->scope, &url, 0)
+              : link.depth > LIMIT_CRAWL_SITEMAP_DEPTH ? CRAWL_TOO_DEEP
+                                                       : CRAWL_DONE;
     if (verdict == CRAWL_OTHER_HOST && !crawl_args_follows(crawl->args))
         verdict = CRAWL_DONE;
     if (verdict != CRAWL_DONE) {
@@ -229,7 +238,11 @@ int follow_robots(Crawl *crawl, Str body)
     int r = robots_parse(body, crawl_args_robots_token(crawl->args), &robots);
 
     for (size_t i = 0; r == 0 && i < robots_n_sitemaps(robots); i++) {
-        if (follow_seed(crawl, robots_sitemap(robots, i), REFERRER_SITEMAP) < 0)
+        int queued = queue_seed(crawl, robots_sitemap(robots, i), REFERRER_SITEMAP, false);
+
+        if (queued == -ECANCELED)
+            return queued;
+        if (queued < 0)
             report_count(crawl->report, CRAWL_BAD_URL);
     }
     return r;

@@ -25,6 +25,7 @@ typedef struct RobotsCacheOpts {
     unsigned tries_max; /* until pages end as robots_unreachable; 0 means LIMIT_ROBOTS_TRIES */
     int64_t retry_ms;   /* the first back-off between tries; 0 means LIMIT_ROBOTS_TRY_MS */
     int64_t timeout_ms; /* of one fetch; 0 means LIMIT_ROBOTS_TIMEOUT_MS */
+    const char *proxy;  /* that it is fetched through; NULL: none. Borrowed */
     size_t authorities; /* kept; 0 means LIMIT_ROBOTS_CACHE; for tests */
 } RobotsCacheOpts;
 

@@ -95,6 +95,7 @@ SUSPENDS static int hop(Fetch *fetch, CrawlOutcome *ret_outcome)
         .timeout_ms = opts->timeout_ms,
         .keep_headers = true,
         .accept = "text/plain, */*;q=0.5",
+        .proxy = opts->proxy,
         .on_body = on_body,
         .ctx = fetch,
     };

@@ -233,15 +233,18 @@ SUSPENDS static int end_page(Writer *writer, const WriterPage *page, bool *ret_i
 int writer_add(Writer *writer, const WriterPage *page, bool *ret_is_retry)
 {
     int r = sl_mutex_lock(&writer->lock);
+    sl_scope shield; /* half the rows of a page must not go out */
 
     if (r < 0)
         return r;
+    sl_scope_begin(&shield, .is_shield = true, .timeout_ms = GRACE_MS);
     r = add_rows(writer, page);
     if (r == 0)
         r = end_page(writer, page, ret_is_retry);
     if (r == 0 &&
         (row_batch_count(&writer->batch) >= BATCH_ROWS || writer->n_pending == PENDING_PAGES))
         r = flush(writer);
+    r = sl_scope_end(&shield, r);
     sl_mutex_unlock(&writer->lock);
     return r;
 }

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/macro.h"
+#include "codec/width.h"
 #include "net/http_client.h"
 #include "rows/sink.h"
 #include "worker/runner.h"
@@ -54,20 +55,26 @@ static void clear_progress(Foreground *foreground)
     foreground->is_progress_shown = false;
 }
 
+/* What a handler says may quote what came from outside. */
 static void on_log(void *ctx, Str line)
 {
+    AUTO(buf_deinit) Buf clean = { 0 };
+
+    width_add_clean(&clean, line);
     clear_progress(ctx);
-    (void) fprintf(stderr, "%.*s\n", (int) line.len, line.data);
+    (void) fprintf(stderr, "%.*s\n", (int) clean.len, clean.data);
 }
 
 static void draw_progress(Foreground *foreground)
 {
+    AUTO(buf_deinit) Buf clean = { 0 };
     RunProgress progress;
     Str message;
 
     if (!runner_progress(&foreground->attempt, &progress))
         return;
-    message = str_cut_utf8(str_from_c(progress.message), PROGRESS_COLUMNS);
+    width_add_clean(&clean, str_from_c(progress.message));
+    message = width_cut(buf_str(&clean), PROGRESS_COLUMNS);
     (void) fprintf(stderr, "\r\033[K%3.0f%%  %.*s", progress.fraction * 100, (int) message.len,
                    message.data);
     (void) fflush(stderr);

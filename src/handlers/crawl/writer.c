@@ -29,6 +29,7 @@ struct Writer {
     WriterOpts opts;
     Outlet *outlet; /* NULL: rows go to the groups alone, or nowhere */
     Groups *groups; /* NULL: nothing is grouped */
+    Err first_err;  /* of a write that failed; code 0: none */
     sl_mutex lock;
     RowBatch batch;
     Arena arena; /* of what pending pages hold; reset when all have ended */
@@ -120,6 +121,35 @@ void writer_close(Writer *writer)
     mem_free(writer);
 }
 
+/* ---- one at a time --------------------------------------------------------------------------- */
+
+/* Take the lock, and keep cancellation away: half of what follows must not happen. After a write
+ * that failed there is no other: everybody gets its error, so that none is lost on the way. */
+SUSPENDS static int enter(Writer *writer, sl_scope *shield)
+{
+    int r = sl_mutex_lock(&writer->lock);
+
+    if (r < 0)
+        return r;
+    if (writer->first_err.code) {
+        sl_mutex_unlock(&writer->lock);
+        return err_put(&writer->first_err);
+    }
+    sl_scope_begin(shield, .is_shield = true, .timeout_ms = GRACE_MS);
+    return 0;
+}
+
+static int leave(Writer *writer, sl_scope *shield, int r)
+{
+    r = sl_scope_end(shield, r);
+    if (r < 0) {
+        err_take(r, &writer->first_err);
+        r = err_put(&writer->first_err);
+    }
+    sl_mutex_unlock(&writer->lock);
+    return r;
+}
+
 /* ---- sending --------------------------------------------------------------------------------- */
 
 SUSPENDS static int send_rows(Writer *writer)
@@ -161,16 +191,10 @@ SUSPENDS static int flush(Writer *writer)
 
 int writer_flush(Writer *writer)
 {
-    int r = sl_mutex_lock(&writer->lock);
     sl_scope shield;
+    int r = enter(writer, &shield);
 
-    if (r < 0)
-        return r;
-    sl_scope_begin(&shield, .is_shield = true, .timeout_ms = GRACE_MS);
-    r = flush(writer);
-    r = sl_scope_end(&shield, r);
-    sl_mutex_unlock(&writer->lock);
-    return r;
+    return r < 0 ? r : leave(writer, &shield, flush(writer));
 }
 
 bool writer_has_pending(const Writer *writer)
@@ -232,21 +256,18 @@ SUSPENDS static int end_page(Writer *writer, const WriterPage *page, bool *ret_i
 
 int writer_add(Writer *writer, const WriterPage *page, bool *ret_is_retry)
 {
-    int r = sl_mutex_lock(&writer->lock);
-    sl_scope shield; /* half the rows of a page must not go out */
+    sl_scope shield;
+    int r = enter(writer, &shield);
 
     if (r < 0)
         return r;
-    sl_scope_begin(&shield, .is_shield = true, .timeout_ms = GRACE_MS);
     r = add_rows(writer, page);
     if (r == 0)
         r = end_page(writer, page, ret_is_retry);
     if (r == 0 &&
         (row_batch_count(&writer->batch) >= BATCH_ROWS || writer->n_pending == PENDING_PAGES))
         r = flush(writer);
-    r = sl_scope_end(&shield, r);
-    sl_mutex_unlock(&writer->lock);
-    return r;
+    return leave(writer, &shield, r);
 }
 
 /* ---- marks and the end ----------------------------------------------------------------------- */
@@ -271,18 +292,15 @@ SUSPENDS static int set_mark(Writer *writer)
 
 int writer_mark(Writer *writer)
 {
-    int r = sl_mutex_lock(&writer->lock);
     sl_scope shield;
+    int r = enter(writer, &shield);
 
     if (r < 0)
         return r;
-    sl_scope_begin(&shield, .is_shield = true, .timeout_ms = GRACE_MS);
     r = flush(writer);
     if (r == 0)
         r = set_mark(writer);
-    r = sl_scope_end(&shield, r);
-    sl_mutex_unlock(&writer->lock);
-    return r;
+    return leave(writer, &shield, r);
 }
 
 int writer_finish(Writer *writer, bool is_complete)

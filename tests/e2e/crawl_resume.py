@@ -71,34 +71,44 @@ def kills():
 
 # ---- ^C ----------------------------------------------------------------------------------------
 
+def stop_at(demo, requests, arguments):
+    demo.reset()
+    run = Crawl(*arguments)
+    wait_until("requests", lambda: has_ended_or(run, demo, requests))
+    run.signal(signal.SIGINT)
+    return run.end()
+
+
 def interrupts():
     demo = Demo("--products", str(PRODUCTS), "--latency", "3ms")
     want = shop_rows(demo)
     arguments = [demo.url + "/", *ARGUMENTS, "--out", "stopped.csv", "--state", "stopped.state"]
-    stops = 0
     for requests in (20, 60, 90):
-        demo.reset()
-        run = Crawl(*arguments)
-        wait_until("requests", lambda: has_ended_or(run, demo, requests))
-        run.signal(signal.SIGINT)
-        run.end()
+        run = stop_at(demo, requests, arguments)
         equal("exit after ^C", 2, run.code)
         check("^C says how to go on", "stopped.state: the same command goes on" in run.err, run.err)
         check("^C says what is left", "not fetched: " in run.err, run.err)
-        stops += 1
     # What is there is whole lines, or nothing under the name that was asked for.
     finished, report = crawl_report(*arguments)
     check("pages of the runs before", report["done_before"] >= 100, report)
     same_rows("stopped three times", want, read_rows("stopped.csv"))
 
-    demo.reset()
-    run = Crawl(demo.url + "/", "--follow", "--out", "no.csv")
-    wait_until("requests", lambda: has_ended_or(run, demo, 20))
-    run.signal(signal.SIGINT)
-    run.end()
+    # One file of text is kept beside itself; a database is not, and says so.
+    beside = [demo.url + "/", *ARGUMENTS, "--out", "beside.csv"]
+    run = stop_at(demo, 40, beside)
     equal("exit after ^C without --state", 2, run.code)
-    check("^C without --state says so", "Without --state FILE" in run.err, run.err)
-    check("rows of a stopped crawl are there", len(read_rows("no.csv")) > 0)
+    check("^C without --state says where it is kept", "beside.csv.crawl: the same" in run.err,
+          run.err)
+    check("a stopped crawl gives no file that looks whole", not os.path.exists("beside.csv"))
+    crawl(*beside)
+    same_rows("the same command again", want, read_rows("beside.csv"))
+    equal("what is left beside it", ["beside.csv"],
+          [name for name in os.listdir(".") if name.startswith("beside.")])
+    run = stop_at(demo, 40, [demo.url + "/", *ARGUMENTS, "--out", "no.db"])
+    equal("exit after ^C of a crawl into a database", 2, run.code)
+    check("it says that nothing is kept", "Without --state FILE" in run.err, run.err)
+    crawl(demo.url + "/", "--follow", "--count", "7", "--out", "beside.csv", "--fresh")
+    equal("--count: rows", 7, len(read_rows("beside.csv")))
 
     # A complete crawl has nothing to go on with.
     finished, report = crawl_report(*arguments, code=None)

@@ -197,6 +197,14 @@ TEST(expressions)
     EXPECT(strstr(run("regex('(?:a)')", value_text(STR_C(""))), "not supported"));
     EXPECT(strstr(run("regex(a*?)", value_text(STR_C(""))), "lazy"));
     EXPECT(strstr(run("regex('(a)\\1')", value_text(STR_C(""))), "back-references"));
+    /* Would catch what ends the process or eats its memory when it is compiled. */
+    EXPECT(strstr(run("regex('(((((((((((((((((a)))))))))))))))))')", value_text(STR_C(""))),
+                  "inside each other"));
+    EXPECT(strstr(run("regex('(((a{1,99}){1,99}){1,99})')", value_text(STR_C(""))), "written out"));
+    EXPECT(strstr(run("regex('a{32000}')", value_text(STR_C(""))), "written out"));
+    EXPECT(strstr(run("regex('((((((((((a+)+)+)+)+)+)+)+)+)+)')", value_text(STR_C(""))),
+                  "written out"));
+    EXPECT_RUN("regex('([0-9]{4})-[0-9]{1,2}-([]{a]{2}|\\{)+')", "2026-11-{a", "\"2026\"");
 }
 
 TEST(lists)

@@ -4,6 +4,10 @@
  * Perl's \d and \D are put in their POSIX form. What POSIX has not, or what would make matching
  * exponential (back-references), is refused when the chain is compiled, so that nobody gets another
  * meaning than was written. Texts are bounded by LIMIT_FILTER_BYTES.
+ *
+ * The C library compiles by recursion, a level for each group, and writes repetitions out, so that
+ * `((a{1,99}){1,99}){1,99}` is a million states. Expressions come from strangers, too: their depth
+ * and their size, written out, are counted before they are compiled.
  */
 #include "codec/value_filter_int.h"
 
@@ -68,6 +72,92 @@ static int translate(Str pattern, Buf *out)
     return 0;
 }
 
+/* ---- size ------------------------------------------------------------------------------------ */
+
+typedef struct Counting {
+    size_t sizes[LIMIT_REGEX_DEPTH + 1]; /* of each open group, so far */
+    size_t depth;
+    size_t last; /* of what a repetition would repeat */
+} Counting;
+
+static void add_states(Counting *counting, size_t n)
+{
+    counting->last = n;
+    counting->sizes[counting->depth] += n;
+}
+
+static void repeat(Counting *counting, size_t times)
+{
+    size_t more = counting->last * (times - 1);
+
+    counting->last += more;
+    counting->sizes[counting->depth] += more;
+}
+
+/* The repetition "{2,5}" at the front of TEXT: what it comes to; its bytes are taken off. */
+static size_t read_times(Str *text)
+{
+    size_t i = 1, n = 0, most = 1;
+
+    for (; i < text->len && text->data[i] != '}'; i++) {
+        char c = text->data[i];
+
+        n = c >= '0' && c <= '9' ? MIN(n * 10 + (size_t) (c - '0'), (size_t) LIMIT_REGEX_STATES)
+                                 : 0;
+        most = MAX(most, n);
+    }
+    *text = str_sub(*text, i, text->len);
+    return most + 1;
+}
+
+/* The bracket expression at the front of TEXT, without its last byte, is taken off. */
+static void skip_bracket(Str *text)
+{
+    size_t i = 1;
+
+    i += i < text->len && text->data[i] == '^';
+    i += i < text->len && text->data[i] == ']';
+    while (i < text->len && text->data[i] != ']')
+        i += text->data[i] == '[' && i + 1 < text->len && text->data[i + 1] == ':' ? 2 : 1;
+    *text = str_sub(*text, i, text->len);
+}
+
+/* Whether the translated PATTERN is one that may be compiled. */
+static int check_size(Str pattern)
+{
+    Counting counting = { .depth = 0 };
+
+    for (Str rest = pattern; rest.len > 0; rest = str_sub(rest, 1, rest.len)) {
+        char c = rest.data[0];
+
+        if (c == '(') {
+            if (counting.depth == LIMIT_REGEX_DEPTH)
+                return fail(-ERR_INVALID, "more than %d groups inside each other",
+                            LIMIT_REGEX_DEPTH);
+            counting.sizes[++counting.depth] = 1;
+        } else if (c == ')' && counting.depth > 0) {
+            counting.depth--;
+            add_states(&counting, counting.sizes[counting.depth + 1]);
+        } else if (c == '{') {
+            repeat(&counting, read_times(&rest));
+        } else if (c == '+') {
+            repeat(&counting, 2);
+        } else {
+            if (c == '\\')
+                rest = str_sub(rest, 1, rest.len);
+            else if (c == '[')
+                skip_bracket(&rest);
+            add_states(&counting, 1);
+        }
+        if (counting.sizes[counting.depth] > LIMIT_REGEX_STATES)
+            return fail(-ERR_INVALID, "its repetitions, written out, have more than %d characters",
+                        LIMIT_REGEX_STATES);
+    }
+    return 0;
+}
+
+/* ---- compiling and matching ------------------------------------------------------------------ */
+
 int filter_init_regex(Filter *filter)
 {
     static const Str any_case = STR("(?i)");
@@ -84,6 +174,8 @@ int filter_init_regex(Filter *filter)
         return fail(-ERR_INVALID, "%s: the expression must have 1 to %d bytes", filter->kind->name,
                     LIMIT_REGEX_BYTES);
     r = translate(text, &pattern);
+    if (r == 0)
+        r = check_size(str_from_c(pattern.data));
     if (r < 0)
         return wrap(r, "%s(%s)", filter->kind->name, filter->args_c[0]);
     status = regcomp(&filter->regex, pattern.data, flags);

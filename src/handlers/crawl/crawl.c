@@ -152,10 +152,25 @@ SUSPENDS static int crawl_once(Task *task, const CrawlArgs *args, CrawlPlan *pla
     return r;
 }
 
+typedef struct Compiling {
+    Arena *arena;
+    const CrawlArgs *args;
+    CrawlPlan *plan;
+} Compiling;
+
+/* On the pool: selectors and expressions are read by recursion, which wants a larger stack. */
+static int compile(void *arg)
+{
+    Compiling *compiling = arg;
+
+    return crawl_plan_new(compiling->arena, compiling->args, &compiling->plan);
+}
+
 SUSPENDS static int crawl_run(Task *task, const void *arg, JsonWriter *writer)
 {
     AUTO(crawl_plan_free) CrawlPlan *plan = NULL;
     const CrawlArgs *args = arg;
+    Compiling compiling = { .arena = task->arena, .args = args };
     CrawlArgs settled;
     int r = crawl_args_allow(task, args);
 
@@ -165,7 +180,10 @@ SUSPENDS static int crawl_run(Task *task, const void *arg, JsonWriter *writer)
     }
     r = crawl_args_check(args);
     if (r == 0)
-        r = crawl_plan_new(task->arena, args, &plan);
+        r = sl_offload(compile, &compiling, .name = "plan");
+    plan = compiling.plan;
+    if (r == -ECANCELED)
+        return r;
     if (r < 0) {
         (void) task_mark_final(task, "schema_validation"); /* it will not get any better */
         return r;

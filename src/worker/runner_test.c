@@ -243,7 +243,7 @@ RUNNER_TEST(time_runs_out, false)
     EXPECT_C(run.code, "timeout");
     EXPECT(!run.is_final);
     EXPECT(script.was_cancelled);
-    EXPECT(run.ran_ns >= 9 * NS_PER_MS);
+    EXPECT(run.ran_ns > 0); /* no more exact: a deadline counts from the turn of the loop */
 
     runner_reset(&run);
     run.handler = &burns;

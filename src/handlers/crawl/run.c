@@ -403,6 +403,7 @@ int crawl_run_once(Task *task, const CrawlArgs *args, CrawlPlan *plan, const Cra
     Crawl *crawl = arena_new(task->arena, Crawl);
     sl_nursery *nursery = sl_nursery_open(.name = "crawl");
     bool is_open = task->is_foreground || task->is_private_allowed;
+    Err *first_err = arena_new(task->arena, Err);
     int r, closed;
 
     *crawl = (Crawl){ .task = task,
@@ -417,8 +418,10 @@ int crawl_run_once(Task *task, const CrawlArgs *args, CrawlPlan *plan, const Cra
     result->is_over = r == CRAWL_OVER;
     if (r == 0)
         r = run_and_end(crawl, opts, result);
+    if (r < 0)
+        err_take(r, first_err); /* closing may fail too, and has words of its own */
     closed = close_all(crawl);
     sl_nursery_close(nursery);
     reading_free(crawl->reading);
-    return r < 0 ? r : closed;
+    return r < 0 ? err_put(first_err) : closed;
 }

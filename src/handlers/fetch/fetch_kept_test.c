@@ -312,6 +312,22 @@ FETCH_TEST(a_watch_shows_what_changed)
     EXPECT_EQ(lines_in(answer_of(&failing, 1)), 0);
 }
 
+#if SL_HAVE_JQ
+/* Would catch an expression that was stopped in one round and never runs again. */
+FETCH_TEST(a_stopped_expression_runs_in_the_next_round)
+{
+    AUTO(outcome_deinit) Outcome outcome;
+
+    world->answers = 0;
+    watch(world,
+          "{'url':'%s/clock','timeout':'300ms','watch':'5ms','retries':0,"
+          "'fields':{'n':'if .n == 0 then last(range(1e15)) else .n + 40 end'}}",
+          2, &outcome);
+    EXPECT(str_contains(answer_of(&outcome, 0), STR_C("timeout")));
+    EXPECT(str_contains(answer_of(&outcome, 1), STR_C("41")));
+}
+#endif
+
 FETCH_TEST(a_watch_needs_somebody)
 {
     AUTO(outcome_deinit) Outcome outcome;

@@ -21,7 +21,8 @@ struct FetchJq {
     Jq *each;
     Jq *fields;
     sl_event is_ready;
-    int r; /* of compiling */
+    bool is_spent; /* stopped, which is for good: another round compiles anew */
+    int r;         /* of compiling */
     Err err;
 };
 
@@ -98,6 +99,7 @@ SUSPENDS static int compile_beside(void *arg)
     jq->r = sl_offload(compile, jq, .name = "jq");
     if (jq->r < 0)
         err_take(jq->r, &jq->err);
+    jq->is_spent = jq->r < 0;
     sl_event_set(&jq->is_ready);
     return 0;
 }
@@ -108,8 +110,10 @@ int fetch_jq_open(FetchSource *source, sl_nursery *nursery)
 
     if (source->n_jq == 0 && !(source->has_each && source->each.is_jq))
         return 0;
-    if (source->jq)
+    if (source->jq && !source->jq->is_spent)
         return 0;
+    if (source->jq)
+        fetch_jq_close(TAKE(source->jq));
     jq = mem_new(FetchJq);
     jq->source = source;
     source->jq = jq;
@@ -160,6 +164,7 @@ SUSPENDS static int run_bounded(FetchSource *source, Arena *arena, JqWork *work,
     work->out = &out;
     sl_scope_begin(&scope, .timeout_ms = LIMIT_FETCH_JQ_MS);
     r = sl_offload(run_items, work, .name = "jq", .on_cancel = hurry);
+    source->jq->is_spent |= r < 0;
     if (r == -ETIMEDOUT && sl_is_cancelled())
         r = -ECANCELED; /* it was stopped: whose time it was the scopes know */
     r = sl_scope_end(&scope, r);

@@ -142,9 +142,11 @@ def run_measure(measure):
             if who in skipped:
                 continue
             try:
-                samples.setdefault(who, []).append(run())
+                value = run()
             except (Skip, OSError, subprocess.SubprocessError, ValueError) as why:
                 skipped[who] = str(why)
+            else:
+                samples.setdefault(who, []).append(value)
     medians = {who: statistics.median(values) for who, values in samples.items()}
     ours = medians.get("sluice")
     print(f"\n{measure.name} ({measure.unit}, {'less' if measure.lower else 'more'} is better; "

@@ -8,6 +8,7 @@ ended when the script ends, whatever way that is.
 
 import atexit
 import csv
+import functools
 import io
 import json
 import os
@@ -54,6 +55,7 @@ def main(function):
     sys.exit(1 if failures else 0)
 
 
+@functools.cache
 def has_sanitizer():
     with open(PROGRAM, "rb") as file:
         return b"__asan_init" in file.read()

@@ -5,12 +5,12 @@ the script, so that whoever adds one says what must come of it.
 """
 
 import html
+import json
 import re
 import time
 
 from crawl import Crawl, Demo, check, crawl, crawl_report, equal, get, has_sanitizer, main, outcomes
 from crawl import read_jsonl
-import json
 
 CAFE = "Café “naïve” – 5 €"
 MOJIBAKE = "CafÃ© â€œnaÃ¯veâ€\x9d â€“ 5 â‚¬"

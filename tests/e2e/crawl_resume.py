@@ -8,11 +8,12 @@ import os
 import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 
-from crawl import Crawl, Demo, SHOP_SELECT, check, crawl, crawl_report, equal, main, read_jsonl
-from crawl import read_rows, refusal, same_rows, shop_rows, wait_until
+from crawl import Crawl, Demo, SHOP_SELECT, check, crawl, crawl_report, equal, main, read_rows
+from crawl import refusal, same_rows, shop_rows, wait_until
 
 ROUNDS = 12
 PRODUCTS = 240
@@ -214,7 +215,6 @@ def state_files():
     done = refusal("a file that is none", 78, ["text.state"], *arguments, "--state", "text.state")
     with open("text.state") as file:
         check("it is left alone", file.read().startswith("this is a letter"))
-    import sqlite3
     with sqlite3.connect("other.db") as db:
         db.execute("CREATE TABLE mine(x)")
     refusal("another program's database", 78, ["other.db"], *arguments, "--state", "other.db")

@@ -124,12 +124,16 @@ LTO := $(if $(LTO_LINKER),-flto=thin)
 endif
 LTO_NOTE := $(if $(LTO),$(LTO),none: clang has neither lld nor the gold plug-in here)
 
+# Relative relocations as a bit map, where the C library can read it: a third of a megabyte less in each process.
+RELR := $(if $(filter gcc,$(COMPILER)),$(shell grep -qs GLIBC_ABI_DT_RELR "$$($(CC) -print-file-name=libc.so.6)" && \
+    ld --help 2>/dev/null | grep -q pack-relative-relocs && echo -Wl,-z,pack-relative-relocs))
+
 FLAGS_release := -O2 -Wframe-larger-than=2048 $(LTO)
 FLAGS_debug := -O1 -DSL_DEBUG=1 -Wframe-larger-than=2048
 FLAGS_asan := -O1 -DSL_DEBUG=1 -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_fuzz := -O1 -DSL_DEBUG=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FLAGS_tsan := -O1 -DSL_DEBUG=1 -fsanitize=thread $(if $(filter gcc,$(COMPILER)),-Wno-tsan)
-LINK_release := -O2 -g $(LTO) $(LTO_LINKER)
+LINK_release := -O2 -g $(LTO) $(LTO_LINKER) $(RELR)
 LINK_asan := -fsanitize=address,undefined
 LINK_fuzz := -fsanitize=address,undefined
 LINK_tsan := -fsanitize=thread

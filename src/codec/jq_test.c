@@ -125,7 +125,7 @@ TEST(small_values_with_endless_texts)
     EXPECT_ERR(jq_run(jq, STR_C("1"), &(JqRunOpts){ .bytes_max = 100000 }, &out), -ERR_TOO_LARGE,
                "more than 100000 bytes");
     expect_error("error(reduce range(40) as $i (1; [., .]))", "1", "jq: [[[[");
-#define BOMB "reduce range(40) as $i (1; {a: ., b: .}) | "
+#define BOMB "reduce range(40) as $i (1; [., .]) | "
     expect_error(BOMB "tojson", "1", "too large to be written");
     expect_error(BOMB "\"\\(.)\"", "1", "too large to be written");
 #define LONG "(\"a\" * 1000000) as $s | "

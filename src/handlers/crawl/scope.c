@@ -19,11 +19,9 @@ struct Scope {
     const CrawlArgs *args;
     bool has_hosts;   /* only hosts that are known are followed */
     bool has_domains; /* --domain is given */
-    Map hosts;        /* of the first pages */
+    Map hosts;        /* of the first pages; both are sets, what they hold is not looked at */
     Map origins;      /* of the first pages */
 };
-
-static char present; /* what the maps hold */
 
 static const Str *strs(SchemaList list)
 {
@@ -88,14 +86,14 @@ void scope_add_host(Scope *scope, const WebUrl *url)
     char key[HOST_BYTES];
 
     if (scope->hosts.len < LIMIT_CRAWL_START_HOSTS)
-        (void) map_put(&scope->hosts, host_key(url, key), &present);
+        (void) map_put(&scope->hosts, host_key(url, key), scope);
 }
 
 void scope_add_start(Scope *scope, const WebUrl *url)
 {
     scope_add_host(scope, url);
     if (scope->origins.len < LIMIT_CRAWL_START_HOSTS)
-        (void) map_put(&scope->origins, web_url_origin(url), &present);
+        (void) map_put(&scope->origins, web_url_origin(url), scope);
 }
 
 bool scope_is_start_origin(const Scope *scope, const WebUrl *url)

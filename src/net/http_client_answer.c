@@ -328,6 +328,13 @@ static bool is_network_failure(CURLcode result)
     }
 }
 
+/* What libcurl says of a header that it has no room for; the number is that of CURLE_TOO_LARGE,
+ * which versions before 8.6 do not have. */
+static bool is_too_large(CURLcode result)
+{
+    return result == CURLE_OUT_OF_MEMORY || (int) result == 100;
+}
+
 /* Which of our codes a failure of libcurl is. */
 static int code_of_result(CURLcode result, HttpPhase phase)
 {
@@ -476,7 +483,7 @@ int client_answer_fail(ClientSlot *slot)
         return fail_timeout(slot);
     if (slot->result == CURLE_OK) /* libcurl takes what has come for the whole head */
         return fail(-ERR_NETWORK, "the answer was cut short in its headers");
-    if (slot->result == CURLE_OUT_OF_MEMORY && answer->phase == HTTP_PHASE_ANSWER)
+    if (is_too_large(slot->result) && answer->phase == HTTP_PHASE_ANSWER)
         return fail(-ERR_TOO_LARGE, "a header of the answer is larger than the client takes");
     if (answer->is_cut_short && is_network_failure(slot->result))
         return fail(code, "the answer was cut short after %llu bytes: %s",

@@ -16,7 +16,8 @@
  * A run that died between the rename and its own note of it finds no PATH.partial when it is
  * resumed, and a PATH of the same inode as at its last mark: it is copied back.
  *
- * A symbolic link at PATH is followed, so that the file behind it is replaced and not the link.
+ * A symbolic link at PATH is followed, so that the file behind it is replaced or made and not the
+ * link.
  * What is no regular file is never replaced: renaming over /dev/null as root would be a bad joke.
  */
 #include "rows/out_file.h"
@@ -36,6 +37,7 @@
 
 #define OUT_FILE_SUFFIX     ".partial"
 #define OUT_FILE_LOCK_TRIES 8
+#define OUT_FILE_LINKS_MAX  40 /* as the kernel's */
 #define OUT_FILE_COPY_BYTES (64 << 10)
 #define OUT_FILE_GRACE_MS   60000 /* for a commit that is cancelled meanwhile */
 
@@ -73,6 +75,29 @@ static int open_stream(OutFile *file)
     return 0;
 }
 
+/* Follow a link to what is not there yet: what it names takes the place of the path. */
+static void follow_dangling(OutFile *file)
+{
+    AUTO(mem_free) char *target = mem_zalloc(PATH_MAX);
+
+    for (int i = 0; i < OUT_FILE_LINKS_MAX; i++) {
+        ssize_t len = readlink(file->path, target, PATH_MAX);
+        const char *slash = strrchr(file->path, '/');
+        size_t folder = slash ? (size_t) (slash - file->path) + 1 : 0;
+        char *path;
+
+        if (len <= 0)
+            return;
+        if (target[0] == '/')
+            folder = 0;
+        path = mem_zalloc(folder + (size_t) len + 1);
+        memcpy(path, file->path, folder);
+        memcpy(path + folder, target, (size_t) len);
+        mem_free(file->path);
+        file->path = path;
+    }
+}
+
 /* Follow a link at the path, and look at what is there. */
 static int look_at_path(OutFile *file)
 {
@@ -83,6 +108,8 @@ static int look_at_path(OutFile *file)
         file->path = TAKE(real);
     } else if (errno != ENOENT) {
         return fail_errno("%s", file->path);
+    } else {
+        follow_dangling(file);
     }
     if (stat(file->path, &file->old) < 0)
         return errno == ENOENT ? 0 : fail_errno("%s", file->path);

@@ -212,6 +212,16 @@ static int link_main(void *arg)
     EXPECT(lstat("link.csv", &st) == 0 && S_ISLNK(st.st_mode));
     EXPECT(stat("real.csv", &st) == 0 && st.st_size > 0);
     EXPECT_EQ(st.st_mode & 07777, 0600); /* of the file that was there */
+
+    EXPECT_EQ(mkdir("there", 0700), 0); /* a chain of links to what is not there yet */
+    EXPECT_EQ(symlink("there/next.csv", "far.csv"), 0);
+    EXPECT_EQ(symlink("new.csv", "there/next.csv"), 0);
+    EXPECT_OK(open_sink(&sink, "far.csv", (SinkOpts){ 0 }));
+    EXPECT_OK(sink_write(sink, &batch));
+    EXPECT_OK(sink_commit(sink));
+    sink_close(sink);
+    EXPECT(lstat("far.csv", &st) == 0 && S_ISLNK(st.st_mode));
+    EXPECT(lstat("there/new.csv", &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0);
     return 0;
 }
 

@@ -213,7 +213,7 @@ SUSPENDS static void check_encodings(World *world)
         const char *part;
     } rows[] = {
         { "/thrice", -ERR_HTTP, "more than 2 times over" },
-        { "/many-te", -ERR_HTTP, "more than 2 times over" },
+        { "/many-te", -ERR_HTTP, "" }, /* in our words, or in those of a newer libcurl */
         { "/not-gzip", -ERR_HTTP, "" },
         { "/unknown", -ERR_HTTP, "encoding" },
     };

@@ -21,6 +21,8 @@
 #include <sluice/rt.h>
 #include <sluice/rt/file.h>
 
+#include <stdio.h>
+
 #define TICK_MS      100
 #define MARK_SHARE   20
 #define END_GRACE_MS 30000

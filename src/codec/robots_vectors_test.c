@@ -8,28 +8,7 @@
  */
 #include "codec/json.h"
 #include "codec/robots.h"
-
-#include "base/test.h"
-
-#include <stdlib.h>
-
-#define VECTORS_BYTES_MAX (4 << 20)
-
-static bool read_file(const char *path, Buf *out)
-{
-    FILE *file = fopen(path, "rb");
-    size_t n = 0;
-    char *into;
-
-    if (!file)
-        return false;
-    into = buf_reserve(out, VECTORS_BYTES_MAX);
-    if (into)
-        n = fread(into, 1, VECTORS_BYTES_MAX, file);
-    out->len += n;
-    fclose(file);
-    return n > 0;
-}
+#include "codec/vectors_test.h"
 
 static bool find_vectors(Buf *out)
 {
@@ -38,7 +17,7 @@ static bool find_vectors(Buf *out)
 
     snprintf(path, sizeof(path), "%s/../shared/conformance/robots/google_robots_vectors.json",
              test_tree());
-    return read_file(given ? given : path, out);
+    return vectors_read(given ? given : path, out);
 }
 
 static Str string_of(Json vector, const char *name)
@@ -49,7 +28,7 @@ static Str string_of(Json vector, const char *name)
     return text;
 }
 
-static void run_vector(Json vector)
+static void run_vector(Json vector, VectorCounts *counts)
 {
     AUTO(robots_free) Robots *robots = NULL;
     Str body = string_of(vector, "robotstxt"), url = string_of(vector, "url");
@@ -59,16 +38,19 @@ static void run_vector(Json vector)
     EXPECT(json_get_bool(json_find(vector, "allowed"), &wants));
     EXPECT_OK(robots_parse(body, agent, &robots));
     is_allowed = robots_match_verbatim(robots, robots_target(url)).is_allowed;
-    if (is_allowed != wants)
-        test_fail(__FILE__, __LINE__, "%.*s: agent \"%.*s\", %.*s: got %s for:\n%.*s",
-                  (int) name.len, name.data, (int) agent.len, agent.data, (int) url.len, url.data,
-                  is_allowed ? "allowed" : "refused", (int) body.len, body.data);
+    if (is_allowed == wants)
+        return (void) counts->passed++;
+    counts->failed++;
+    test_fail(__FILE__, __LINE__, "%.*s: agent \"%.*s\", %.*s: got %s for:\n%.*s", (int) name.len,
+              name.data, (int) agent.len, agent.data, (int) url.len, url.data,
+              is_allowed ? "allowed" : "refused", (int) body.len, body.data);
 }
 
 TEST(answers_as_google_does)
 {
     AUTO(buf_deinit) Buf text = { 0 };
     AUTO(arena_deinit) Arena arena = { 0 };
+    VectorCounts counts = { 0 };
     JsonDoc doc;
 
     if (!find_vectors(&text)) {
@@ -78,7 +60,8 @@ TEST(answers_as_google_does)
     REQUIRE(json_parse(&arena, buf_str(&text), &doc) == 0);
     REQUIRE(json_len(doc.root) > 100);
     for (JsonIter it = json_iter(doc.root); json_next(&it);)
-        run_vector(it.value);
+        run_vector(it.value, &counts);
+    vectors_print("robots.txt", &counts, "");
 }
 
 TEST_MAIN()

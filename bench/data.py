@@ -4,6 +4,7 @@ The site is nginx over files, or a small server with a latency of its own; the p
 ../shared/reference are what people write today and are left out where that folder is missing.
 """
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -58,6 +59,7 @@ class Shop:
             site = FileServer("nginx", fill_shop)
             site.__enter__()
             cls.site = site
+            atexit.register(cls.close)
         return f"http://127.0.0.1:{cls.site.port}"
 
     @classmethod

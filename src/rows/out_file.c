@@ -103,16 +103,18 @@ static int look_at_path(OutFile *file)
 {
     AUTO(mem_free) char *real = mem_zalloc(PATH_MAX);
 
+    if (stat(file->path, &file->old) < 0) {
+        if (errno != ENOENT)
+            return fail_errno("%s", file->path);
+        follow_dangling(file);
+        return 0;
+    }
     if (realpath(file->path, real)) {
         mem_free(file->path);
         file->path = TAKE(real);
-    } else if (errno != ENOENT) {
+    } else if (errno != ENOENT) { /* /dev/stdout may lead to "pipe:[123]" */
         return fail_errno("%s", file->path);
-    } else {
-        follow_dangling(file);
     }
-    if (stat(file->path, &file->old) < 0)
-        return errno == ENOENT ? 0 : fail_errno("%s", file->path);
     file->has_old = true;
     if (S_ISDIR(file->old.st_mode))
         return fail(-EISDIR, "%s is a folder", file->path);

@@ -128,6 +128,10 @@ def every_file(shop):
     done = fetch(config, "--out", "csv:-", "--out", "b.csv")
     equal("standard output and a file", read("b.csv"), done.out.replace("\n", "\r\n")
           if "\r\n" not in done.out else done.out)
+    piped = subprocess.run([PROGRAM, "fetch", config, "--out", "csv:/dev/stdout"], timeout=60,
+                           stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    equal("/dev/stdout that is a pipe", (0, read("b.csv")),
+          (piped.returncode, piped.stdout.decode()))
     check("no partial file is left", not glob.glob("*.partial"), os.listdir("."))
 
 

@@ -21,6 +21,7 @@
 #   expect WHAT EXPECTED ACTUAL · expect_match WHAT REGEX ACTUAL · expect_status N
 #   run_out COMMAND...            sets OUT, ERR and STATUS of a command that may fail
 #   expect_refusal [REGEX]        after run_out: failed, said one sentence, printed nothing else
+#   need FEATURE...               skips where the build lacks one of them (lexbor, jq, sqlite, pq)
 #   skip WHY · fail WHY
 
 set -u
@@ -86,6 +87,15 @@ skip()
 sluice()
 {
     "$PROGRAM" "$@"
+}
+
+need()
+{
+    local feature
+
+    for feature in "$@"; do
+        sluice version | grep -q "^ *$feature  *yes" || skip "this build lacks $feature"
+    done
 }
 
 # --- engines ----------------------------------------------------------------------------------

@@ -17,6 +17,10 @@
  * which is what jq_stop sets. The flag is cleared when a run starts, so jq_run looks at one of our
  * own after the start; between the two no stop is lost.
  *
+ * libjq 1.7 works out `"x" * 1e9` while it compiles, where no prelude is heard and nothing can stop
+ * it. So a program that multiplies a literal text is not compiled when its numbers together could
+ * make that much: all of them, since an expression may be taken apart in many ways.
+ *
  * The prelude is one line, so that the program begins on line 2: words about places are cut.
  */
 #include "codec/jq.h"
@@ -29,12 +33,15 @@
 
 #include <jq.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 struct Jq {
     jq_state *state;
     atomic_bool is_stopped;
     char words[256]; /* of the first error of the compiler */
 };
+
+#define TEXT_TIMES_MAX 1000000 /* as in the prelude */
 
 #define NOT_HERE(name) "def " name ": error(\"" name " is not available here\"); "
 #define FAR_INDEX                                                  \
@@ -111,6 +118,39 @@ static void on_error(void *ctx, jv message)
     jv_free(formatted);
 }
 
+/* The product of all number literals of TEXT; one below 1 counts as what it divides by. */
+static double product_of_numbers(const char *text)
+{
+    double product = 1;
+
+    while (*text) {
+        char *end = NULL;
+        double number = *text >= '0' && *text <= '9' ? strtod(text, &end) : 0;
+
+        if (number > 0)
+            product *= number < 1 ? 1 / number : number;
+        text = end ? end : text + 1;
+    }
+    return product;
+}
+
+/* Whether a "*" of TEXT, a string, has a literal text on one of its sides; a guess when there are
+ * comments. */
+static bool has_times_literal(const char *text)
+{
+    for (const char *star = strchr(text, '*'); star; star = strchr(star + 1, '*')) {
+        const char *left = star, *right = star + 1;
+
+        while (left > text && strchr(" \t\r\n)", left[-1]))
+            left--;
+        right += strspn(right, " \t\r\n(");
+        if ((left > text && left[-1] == '"') || *right == '"' || *right == '@' ||
+            strchr(text, '#'))
+            return true;
+    }
+    return false;
+}
+
 void jq_free(Jq *jq)
 {
     if (!jq)
@@ -135,6 +175,10 @@ int jq_new(Str text, Jq **ret_jq)
     r = buf_check(&whole);
     if (r < 0)
         return r;
+    if (product_of_numbers(whole.data + sizeof(prelude) - 1) > TEXT_TIMES_MAX &&
+        has_times_literal(whole.data + sizeof(prelude) - 1))
+        return fail(-ERR_INVALID, "jq: a string may not be repeated beyond %d characters",
+                    TEXT_TIMES_MAX);
     jq = mem_new(Jq);
     jq->state = jq_init();
     if (!jq->state)

@@ -137,6 +137,14 @@ int outlet_open(Outlet **ret_outlet, Task *task, const OutletOpts *opts, uint64_
     return 0;
 }
 
+int outlet_check(Task *task, SchemaList out)
+{
+    AUTO(outlet_close) Outlet *outlet = mem_new(Outlet);
+
+    outlet->task = task;
+    return parse_specs(outlet, &(OutletOpts){ .out = out });
+}
+
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 static int keep_rows(Outlet *outlet, const RowBatch *batch)

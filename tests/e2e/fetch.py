@@ -33,6 +33,16 @@ def three_apis(demo, **more):
 
 # ---- a terminal --------------------------------------------------------------------------------
 
+def has_terminals():
+    """Whether this machine gives pseudo-terminals: a bare chroot has none."""
+    try:
+        for end in pty.openpty():
+            os.close(end)
+    except OSError:
+        return False
+    return True
+
+
 def on_terminal(*arguments, columns=100, env=None):
     """Run a fetch on a pseudo-terminal: its exit code and all that it wrote there."""
     ours, theirs = pty.openpty()
@@ -167,7 +177,7 @@ def faults(demo):
                         "params": {"city": "Berlin", "fault": fault}, "retries": 1,
                         "fields": {"n": {"path": "current.temperature_c",
                                          "required": fault == "missing"}}})
-    write_yaml("faults.yaml", {"sources": sources, "timeout": "3s", "attempt_timeout": "700ms",
+    write_yaml("faults.yaml", {"sources": sources, "timeout": "8s", "attempt_timeout": "1500ms",
                                "retry_after_max": "0s", "concurrency": 50})
     demo.reset()
     rows = fetch_rows("faults.yaml", code=2)
@@ -362,8 +372,9 @@ def secrets():
           and any(TOKEN in text for text in asked) and any("k3y" in text for text in asked))
     check("another origin was asked", other.seen)
     no_secret_in("what another origin saw", *[json.dumps(seen[1]) + seen[0] for seen in other.seen])
-    code, text = on_terminal("secrets.yaml", columns=4000)
-    no_secret_in("a table", text)
+    if has_terminals():
+        code, text = on_terminal("secrets.yaml", columns=4000)
+        no_secret_in("a table", text)
     odd.close()
     other.close()
 
@@ -509,7 +520,7 @@ def refusals(demo):
             ("an unknown style", [url, "--pagination.style", "all"], "link"),
             ("a cursor without its path", [url, "--pagination.style", "cursor"], "next"),
             ("a file that is not there", ["no-such.yaml"], "no-such.yaml"),
-            ("a sink that does not exist", [url, "--field", "a=date", "--out", "x.docx"], "docx"),
+            ("a sink that does not exist", [url, "--out", "x.docx"], "docx"),
             ("a folder that does not exist",
              [url, "--field", "a=date", "--out", "no/such/x.csv"], "no/such")):
         done = fetch(*arguments, code=None)
@@ -522,7 +533,10 @@ def refusals(demo):
 
 def everything():
     demo = Demo()
-    tables_and_progress(demo)
+    if has_terminals():
+        tables_and_progress(demo)
+    else:
+        skipped("this machine has no terminals to give: tables and progress")
     formats_and_codes(demo)
     playground_example(demo)
     faults(demo)

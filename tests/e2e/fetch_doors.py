@@ -103,6 +103,8 @@ def places(demo, engine):
     for place in bad:
         status, _, text = run(engine, {**argument, "out": [place]})
         check(f"out {place} is refused", status == 403 and "rows_dir" in text, (status, text))
+        status, _, text = run(engine, {"url": url, "out": [place]})
+        check(f"out {place} without fields is refused", status == 403, (status, text))
     if has("pq"):
         status, _, text = run(engine, {**argument, "out": ["postgresql://127.0.0.1/x"]})
         check("a database that is not listed is refused", status == 403

@@ -207,12 +207,11 @@ SUSPENDS static int run_round(FetchRun *run, FetchResult *ret_result)
 {
     Tally tally;
     bool is_good;
-    int r = 0;
+    int r;
 
     begin_round(run);
-    if (!run->is_found_later)
-        r = fetch_open_outlet(
-            run); /* what may not be written is refused before anything is asked */
+    /* What may not be written is refused before anything is asked. */
+    r = run->is_found_later ? outlet_check(run->task, run->args->out) : fetch_open_outlet(run);
     if (r < 0)
         return refuse(run, r);
     r = ask_all(run);

@@ -37,8 +37,9 @@ extern const SchemaField outlet_out_item;
                "postgresql://…, table:-",                                                \
                .range = RANGE(0, 8), .holder = "SINK")
 
-/* Whether outlet_open would take the texts of OUT: for who opens only once there are rows. */
-MUST int outlet_check(Task *task, SchemaList out);
+/* Whether outlet_open would take the texts of OUT: for who opens only once there are rows.
+ * Suspends. */
+MUST SUSPENDS int outlet_check(Task *task, SchemaList out);
 
 /* Open. Every sink's text is first shown to the task (task_allow_out), which may refuse or place
  * it. Suspends. */

@@ -96,5 +96,7 @@ MUST SUSPENDS int follow_robots(Crawl *crawl, Str body);
 
 /* ---- seeds.c --------------------------------------------------------------------------------- */
 
-/* Queue everything that the arguments begin with. */
+/* Queue the pages and sitemaps that the arguments begin with; and those of their list, which may be
+ * long. */
 MUST SUSPENDS int crawl_seed(Crawl *crawl);
+MUST SUSPENDS int crawl_seed_list(Crawl *crawl);

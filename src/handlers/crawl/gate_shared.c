@@ -23,6 +23,7 @@
 #include <sqlite3.h>
 
 #define BUSY_MS        5000 /* for other processes' transactions, which take less than one */
+#define BUSY_PAUSE_MS  5
 #define SLOT_NS        (LIMIT_GATE_SHARED_SLOT_MS * NS_PER_MS)
 #define POLL_NS        (LIMIT_GATE_SHARED_POLL_MS * NS_PER_MS)
 #define AHEAD_NS       (3600 * NS_PER_S) /* P3 */
@@ -299,6 +300,24 @@ static int prepare_all(GateShared *shared)
     return rc == SQLITE_OK ? 0 : sql_fail(shared, rc, "prepare");
 }
 
+/* Two processes that begin at once both turn the file to WAL; SQLite tells one of them at once that
+ * it is busy, without waiting as it does elsewhere, so we wait. */
+static int make_tables(GateShared *shared)
+{
+    int rc = SQLITE_BUSY;
+
+    for (int waited_ms = 0; waited_ms <= BUSY_MS; waited_ms += BUSY_PAUSE_MS) {
+        rc = sqlite3_exec(shared->sqlite, "PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL", NULL,
+                          NULL, NULL);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_exec(shared->sqlite, schema, NULL, NULL, NULL);
+        if ((rc & 0xff) != SQLITE_BUSY)
+            break;
+        (void) sqlite3_sleep(BUSY_PAUSE_MS);
+    }
+    return rc;
+}
+
 static int open_file(void *arg)
 {
     GateShared *shared = arg;
@@ -309,10 +328,7 @@ static int open_file(void *arg)
     if (rc != SQLITE_OK)
         return sql_fail(shared, rc, "open");
     (void) sqlite3_busy_timeout(shared->sqlite, BUSY_MS);
-    rc = sqlite3_exec(shared->sqlite, "PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL", NULL, NULL,
-                      NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(shared->sqlite, schema, NULL, NULL, NULL);
+    rc = make_tables(shared);
     if (rc != SQLITE_OK)
         return sql_fail(shared, rc, "make the tables");
     r = forget_earlier_boots(shared);

@@ -289,18 +289,33 @@ SUSPENDS static int run_pages(Crawl *crawl, int64_t concurrency)
     return r < 0 ? r : sl_nursery_join(nursery);
 }
 
-SUSPENDS static int run_all(Crawl *crawl, const CrawlRunOpts *opts)
+/* A list may be long, or come from a pipe: it is read while its first pages are fetched. */
+SUSPENDS static int run_list(void *arg)
 {
-    AUTO(sl_nursery_close) sl_nursery *ticker = sl_nursery_open(.name = "ticker");
-    int r = crawl_seed(crawl);
+    Crawl *crawl = arg;
+    int r = crawl_seed_list(crawl);
 
     crawl->is_seeded = r == 0;
+    scheduler_set_expecting(crawl->scheduler, false);
+    if (r < 0)
+        scheduler_stop(crawl->scheduler);
+    return r;
+}
+
+SUSPENDS static int run_all(Crawl *crawl, const CrawlRunOpts *opts)
+{
+    AUTO(sl_nursery_close) sl_nursery *beside = sl_nursery_open(.name = "beside the pages");
+    int r = crawl_seed(crawl);
+
     if (r == 0)
-        r = sl_spawn(ticker, run_ticker, crawl, .name = "ticker");
+        r = sl_spawn(beside, run_ticker, crawl, .name = "ticker");
+    scheduler_set_expecting(crawl->scheduler, true);
+    if (r == 0)
+        r = sl_spawn(beside, run_list, crawl, .name = "list", .stack_bytes = PAGE_STACK);
     if (r == 0)
         r = run_pages(crawl, opts->concurrency ? opts->concurrency : crawl->args->concurrency);
-    sl_nursery_cancel(ticker);
-    return r < 0 ? r : sl_nursery_join(ticker);
+    sl_nursery_cancel(beside);
+    return r < 0 ? r : sl_nursery_join(beside);
 }
 
 /* ---- ending ---------------------------------------------------------------------------------- */

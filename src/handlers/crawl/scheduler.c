@@ -146,9 +146,16 @@ void scheduler_stop(Scheduler *scheduler)
     sl_cond_wake_all(&scheduler->workers);
 }
 
+void scheduler_set_expecting(Scheduler *scheduler, bool is_expecting)
+{
+    scheduler->is_expecting = is_expecting;
+    sl_cond_wake_all(&scheduler->workers); /* what is there may be all */
+}
+
 bool scheduler_is_complete(const Scheduler *scheduler)
 {
-    return !frontier_n_queued(scheduler->frontier) && !frontier_n_leased(scheduler->frontier);
+    return !scheduler->is_expecting && !frontier_n_queued(scheduler->frontier) &&
+           !frontier_n_leased(scheduler->frontier);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------*/

@@ -28,6 +28,7 @@ struct Scheduler {
     sl_event claims_stopped;
     Err claim_err; /* other processes cannot be asked any more; code 0: they can */
     bool is_closing;
+    bool is_expecting; /* more URLs are on their way */
     bool is_stopped;
 
     uint64_t robots_fetched;

@@ -184,7 +184,10 @@ int crawl_seed(Crawl *crawl)
         r = follow_seed(crawl, start[i], NULL);
     for (size_t i = 0; r >= 0 && i < args->sitemap.len; i++)
         r = seed_sitemap(crawl, sitemap[i]);
-    if (r >= 0 && args->urls.len)
-        r = seed_list(crawl, args->urls);
     return r < 0 ? r : 0;
+}
+
+int crawl_seed_list(Crawl *crawl)
+{
+    return crawl->args->urls.len ? seed_list(crawl, crawl->args->urls) : 0;
 }

@@ -60,6 +60,29 @@ static int unknown(const char *what, Str word, Str best, const char *where)
                 (int) word.len, word.data, where);
 }
 
+static void add_lacking(void *ctx, const char *name, bool is_in)
+{
+    Buf *out = ctx;
+
+    if (!is_in)
+        buf_printf(out, "%s%s", out->len ? ", " : "", name);
+}
+
+/* A command that nothing here is like may be one that the build had to leave out. */
+static int unknown_command(CommandContext *context, Str name, Str best)
+{
+    AUTO(buf_deinit) Buf lacking = { 0 };
+
+    if (best.len == 0)
+        context->host->list_features(add_lacking, &lacking);
+    if (lacking.len == 0)
+        return unknown("command", name, best, "sluice help");
+    return fail(-ERR_USAGE,
+                "there is no command \"%.*s\" in this build, which lacks %.*s; `sluice help` lists "
+                "what there is",
+                (int) name.len, name.data, (int) lacking.len, lacking.data);
+}
+
 static int find_command(CommandContext *context, Str name, const Command **ret_command)
 {
     const CommandHost *host = context->host;
@@ -74,7 +97,7 @@ static int find_command(CommandContext *context, Str name, const Command **ret_c
         if (host->handlers[i]->is_command)
             suggest_consider(&suggest, str_from_c(host->handlers[i]->type));
     }
-    return unknown("command", name, suggest.best, "sluice help");
+    return unknown_command(context, name, suggest.best);
 }
 
 static int find_verb(const Command *command, Str name, const CommandVerb **ret_verb)

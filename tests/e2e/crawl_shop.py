@@ -1,7 +1,9 @@
 """The whole shop: every product once, with what its page says, however it is found and kept."""
 
-from crawl import Demo, SHOP_SELECT, check, crawl, crawl_report, equal, main, outcomes, read_csv
-from crawl import read_jsonl, read_rows, same_rows, shop_rows
+import os
+
+from crawl import Crawl, Demo, SHOP_SELECT, check, crawl, crawl_report, equal, main, outcomes
+from crawl import read_csv, read_jsonl, read_rows, same_rows, shop_rows, wait_until
 
 ROWS_FROM = ["--rows-from", "/product/*"]
 
@@ -127,10 +129,27 @@ def limits():
     demo.stop()
 
 
+def a_list_that_grows():
+    """Would catch a crawl that waits for the end of its list before it begins."""
+    demo = Demo("--products", "100")
+    reading, writing = os.pipe()
+    running = Crawl("--urls", "-", "--select", "name=h1", "--out", "grown.csv", stdin=reading)
+    os.close(reading)
+    os.write(writing, f"{demo.url}/product/1\n".encode())
+    wait_until("the first page is fetched while the list is open",
+               lambda: demo.stats()["products_seen"] == 1)
+    os.write(writing, f"{demo.url}/product/2\n".encode())
+    os.close(writing)
+    equal("a list that grows: exit", 0, running.end().code)
+    equal("a list that grows: rows", 2, len(read_rows("grown.csv")))
+    demo.stop()
+
+
 def everything():
     whole_shop()
     other_ways()
     limits()
+    a_list_that_grows()
 
 
 main(everything)

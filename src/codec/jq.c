@@ -144,8 +144,7 @@ static bool has_times_literal(const char *text)
         while (left > text && strchr(" \t\r\n)", left[-1]))
             left--;
         right += strspn(right, " \t\r\n(");
-        if ((left > text && left[-1] == '"') || *right == '"' || *right == '@' ||
-            strchr(text, '#'))
+        if ((left > text && left[-1] == '"') || *right == '"' || *right == '@' || strchr(text, '#'))
             return true;
     }
     return false;

@@ -100,8 +100,8 @@ void scheduler_answered(Scheduler *scheduler, Page *page, int r, const HttpAnswe
 /* No more pages: who waits in scheduler_next gets SCHEDULER_END. What is queued stays queued. */
 void scheduler_stop(Scheduler *scheduler);
 
-/* Whether more URLs are on their way, from a list that is being read: an empty frontier is no end as
- * long as they are. */
+/* Whether more URLs are on their way, from a list that is being read: an empty frontier is no end
+ * as long as they are. */
 void scheduler_set_expecting(Scheduler *scheduler, bool is_expecting);
 
 /* Whether nothing is left: no URL queued, none leased, none expected. */

@@ -14,7 +14,10 @@
  * is looked at again once the lock is there.
  *
  * A run that died between the rename and its own note of it finds no PATH.partial when it is
- * resumed, and a PATH of the same inode as at its last mark: it is copied back.
+ * resumed, and a PATH of the same inode as at its last mark: it is copied back. One that died while
+ * it copied finds a PATH.partial that is too short beside that same PATH, and copies again. A
+ * commit of a copy that turns out the same as PATH leaves PATH as it is, so that the mark goes on to
+ * name its inode however often a run dies at that point.
  *
  * A symbolic link at PATH is followed, so that the file behind it is replaced or made and not the
  * link.
@@ -51,6 +54,7 @@ struct OutFile {
     bool is_append;
     bool is_resumable;
     bool is_resume;
+    bool is_copied_back; /* from PATH, which the run had committed before it died */
     bool is_committed;
     bool is_closed;
     bool is_kept; /* a mark was reached in it */
@@ -189,6 +193,29 @@ static int write_whole(int fd, const char *data, size_t len, uint64_t offset)
     return 0;
 }
 
+/* Whether the two files have the same bytes, of which there are BYTES. */
+static int compare(int fd, int other, uint64_t bytes, bool *ret_is_same)
+{
+    AUTO(mem_free) char *piece = mem_zalloc(2 * (size_t) OUT_FILE_COPY_BYTES);
+    char *piece_other = piece + OUT_FILE_COPY_BYTES;
+
+    for (uint64_t at = 0; at < bytes;) {
+        size_t want = MIN((uint64_t) OUT_FILE_COPY_BYTES, bytes - at);
+        ssize_t n = pread(fd, piece, want, (off_t) at);
+        ssize_t n_other = pread(other, piece_other, want, (off_t) at);
+
+        if (n < 0 || n_other < 0)
+            return fail_errno("read file");
+        if (n == 0 || n != n_other || memcmp(piece, piece_other, (size_t) n) != 0) {
+            *ret_is_same = false;
+            return 0;
+        }
+        at += (uint64_t) n;
+    }
+    *ret_is_same = true;
+    return 0;
+}
+
 /* Copy the first BYTES of the file of the final name to the partial one. */
 static int copy_old(OutFile *file, uint64_t bytes)
 {
@@ -235,6 +262,19 @@ static int open_fresh(OutFile *file)
     return r;
 }
 
+/* Whether PATH is the file of the last mark: renamed by a run that died before it noted so. */
+static bool is_old_of_mark(const OutFile *file)
+{
+    return file->has_old && file->old.st_ino == file->want_inode &&
+           (uint64_t) file->old.st_size >= file->want_bytes;
+}
+
+static int copy_back(OutFile *file)
+{
+    file->is_copied_back = true;
+    return copy_old(file, file->want_bytes);
+}
+
 static int open_resumed(OutFile *file)
 {
     int r;
@@ -244,17 +284,18 @@ static int open_resumed(OutFile *file)
     file->is_kept = true;
     r = open_partial(file, false);
     if (r == PARTIAL_GONE) {
-        if (!file->has_old || file->old.st_ino != file->want_inode ||
-            (uint64_t) file->old.st_size < file->want_bytes)
+        if (!is_old_of_mark(file))
             return fail(-ERR_NOT_FOUND,
                         "%s is not there any more: the run cannot go on with it; "
                         "start it anew",
                         file->partial);
         r = open_partial(file, true);
-        return r == 0 ? copy_old(file, file->want_bytes) : r;
+        return r == 0 ? copy_back(file) : r;
     }
     if (r < 0)
         return r;
+    if (file->offset < file->want_bytes && is_old_of_mark(file))
+        return copy_back(file);
     if (file->offset < file->want_bytes)
         return fail(-ERR_CONFLICT,
                     "%s has %llu bytes and had %llu at the last checkpoint: somebody "
@@ -470,6 +511,24 @@ static char *folder_of(const char *path)
     return mem_copy_c(path, slash == path ? 1 : (size_t) (slash - path));
 }
 
+/* Whether PATH is what the run committed before, and the partial file has become the same. */
+static bool is_there_already(const OutFile *file)
+{
+    struct stat now;
+    bool is_same = false;
+    int fd = -1;
+
+    if (file->is_copied_back)
+        fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &now) == 0 && now.st_ino == file->want_inode &&
+        (uint64_t) now.st_size == file->offset && compare(fd, file->fd, file->offset, &is_same) < 0)
+        is_same = false;
+    (void) close(fd); /* was only read */
+    return is_same;
+}
+
 static int rename_main(void *arg)
 {
     OutFile *file = arg;
@@ -484,7 +543,10 @@ static int rename_main(void *arg)
     file->fd_dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (file->fd_dir < 0)
         return fail_errno("open folder %s", folder);
-    if (rename(file->partial, file->path) < 0)
+    if (is_there_already(file)) {
+        if (unlink(file->partial) < 0)
+            return fail_errno("remove %s", file->partial);
+    } else if (rename(file->partial, file->path) < 0)
         return fail_errno("rename %s to %s", file->partial, file->path);
     file->is_committed = true;
     return 0;

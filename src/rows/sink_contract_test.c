@@ -521,6 +521,19 @@ static int run_marked(const Place *place, bool is_resume, uint64_t *mark, Buf *p
     return r;
 }
 
+/* Leave a partial file of three bytes, as a copy that was cut short does. */
+static void begin_partial(const Place *place)
+{
+    char partial[80];
+    FILE *file;
+
+    (void) snprintf(partial, sizeof(partial), "%s.partial", place->path);
+    file = fopen(partial, "w");
+    REQUIRE(file);
+    (void) fputs("id,", file);
+    (void) fclose(file);
+}
+
 static void s3_body(const Place *place)
 {
     AUTO(buf_deinit) Buf position = { 0 };
@@ -541,13 +554,18 @@ static void s3_body(const Place *place)
     expect_rows(place, 0, 2000);
     expect_no_leftover(place);
 
-    /* Once more, for a process that died between its commit and its note of it. */
-    EXPECT_OK(run_marked(place, true, &mark, &position, 2000, &sink));
-    REQUIRE(sink);
-    EXPECT_OK(sink_commit(sink));
-    sink_close(sink);
-    expect_rows(place, 0, 2000);
-    expect_no_leftover(place);
+    /* Again and again, for processes that died between their commit and their note of it; the
+     * last of them died while it copied the file back. */
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == 2 && !place->driver->has_table)
+            begin_partial(place);
+        EXPECT_OK(run_marked(place, true, &mark, &position, 2000, &sink));
+        REQUIRE(sink);
+        EXPECT_OK(sink_commit(sink));
+        sink_close(sink);
+        expect_rows(place, 0, 2000);
+        expect_no_leftover(place);
+    }
 }
 
 TEST(s3_a_resumed_run_goes_on_at_its_mark)

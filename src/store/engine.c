@@ -44,6 +44,7 @@ int engine_init(Engine *engine, const KvOps *ops, void *kv)
 
 void engine_deinit(Engine *engine)
 {
+    engine_workers_deinit(engine);
     for (size_t i = 0; i < engine->n_queues; i++)
         mem_free(engine->queues[i]);
     mem_free(engine->queues);
@@ -221,6 +222,8 @@ int engine_apply(void *db, StoreOp *op)
     case STORE_SWEEP: return engine_sweep(engine, op);
     case STORE_META: return engine_meta(engine, op);
     case STORE_CHECK: return engine_check(engine, op);
+    case STORE_WORKER: return engine_worker(engine, op);
+    case STORE_WORKERS: return engine_workers(engine, op);
     case STORE_WATCH:
     case STORE_CANCEL: break; /* the gate's own */
     }

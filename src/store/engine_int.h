@@ -86,6 +86,7 @@ typedef struct Engine {
     Buf scratch; /* a rewritten record */
     Buf scratch2;
     size_t sweep_at; /* queue where the next sweep begins */
+    Map workers;     /* name -> card; of this process's life only */
     uint64_t commits, ops_done;
 } Engine;
 
@@ -116,6 +117,11 @@ MUST int engine_list(Engine *engine, StoreOp *op);
 MUST int engine_delete(Engine *engine, StoreOp *op);
 MUST int engine_sweep(Engine *engine, StoreOp *op);
 MUST int engine_check(Engine *engine, StoreOp *op);
+
+/* engine_workers.c */
+MUST int engine_worker(Engine *engine, StoreOp *op);
+MUST int engine_workers(Engine *engine, StoreOp *op);
+void engine_workers_deinit(Engine *engine);
 
 /* ---- queues (engine_queues.c) ---------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
  * The gate: group commit. One implementation for every backend.
  *
  *   fibers of any loop                       the gate                                backend
- *   store_run(chain) --push--> inbox  --all that waits-->  begin
+ *   gate_run(chain) --push--> inbox  --all that waits-->  begin
  *        | suspended                                   apply op, apply op, …     one transaction
  *        |                                                  serve who is parked
  *        |                                                  commit                   one sync
@@ -39,38 +39,6 @@
 #include <unistd.h>
 
 enum { SPINS = 200 };
-
-/* ---- operations ------------------------------------------------------------------------------ */
-
-void store_op_deinit(StoreOp *op)
-{
-    ASSERT(!op->is_parked);
-    buf_deinit(&op->out);
-}
-
-int store_op_fail(const StoreOp *op)
-{
-    ASSERT(op->r < 0);
-    return op->why[0] ? fail(op->r, "%s", op->why) : fail(op->r, "%s", err_sentence(op->r));
-}
-
-int store_find_driver(Str url, const StoreDriver **ret_driver, Str *ret_path)
-{
-    Str path, scheme = str_cut(url, ':', &path);
-
-    if (scheme.len < url.len) {
-        for (size_t i = 0; i < stores_count; i++) {
-            if (str_eq_c(scheme, stores_table[i]->name)) {
-                *ret_driver = stores_table[i];
-                *ret_path = path;
-                return 0;
-            }
-        }
-    }
-    return fail(-ERR_USAGE,
-                "store: \"%.*s\" is neither lmdb:DIR nor memory:", (int) MIN(url.len, (size_t) 100),
-                url.data ? url.data : "");
-}
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
@@ -259,6 +227,8 @@ static int apply_one(Store *store, StoreOp *op)
     case STORE_DELETE:
     case STORE_SWEEP:
     case STORE_META:
+    case STORE_WORKER:
+    case STORE_WORKERS:
     case STORE_CHECK: return store->driver->apply(store->db, op);
     }
     UNREACHABLE("an operation that is none");
@@ -560,7 +530,7 @@ SUSPENDS static int open_db(Store *store, const StoreConfig *config)
                                  : open_here(&opening);
 }
 
-int store_open(const StoreOpts *opts, Store **ret_store)
+int gate_open(const StoreOpts *opts, Store **ret_store)
 {
     Store *store = mem_new(Store);
     StoreConfig config = opts->config;
@@ -597,7 +567,7 @@ int store_open(const StoreOpts *opts, Store **ret_store)
     return 0;
 }
 
-void store_close(Store *store)
+void gate_close(Store *store)
 {
     int r;
 
@@ -625,7 +595,7 @@ void store_close(Store *store)
 
 /* ---- handing over ---------------------------------------------------------------------------- */
 
-StoreNow store_now(const Store *store)
+StoreNow gate_now(const Store *store)
 {
     return (StoreNow){ sl_wall_ms(),
                        store->base_steady_ms + (sl_now_ns() - store->base_ns) / NS_PER_MS };
@@ -633,7 +603,7 @@ StoreNow store_now(const Store *store)
 
 static void hand_over(Store *store, StoreOp *chain)
 {
-    StoreNow now = store_now(store);
+    StoreNow now = gate_now(store);
     StoreOp *head;
 
     chain->wall_ms = now.wall_ms;
@@ -673,7 +643,7 @@ static bool may_park(const StoreOp *op)
            (op->kind == STORE_LEASE && op->lease.waits);
 }
 
-int store_run(Store *store, StoreOp *chain)
+int gate_run(Store *store, StoreOp *chain)
 {
     ASSERT(chain);
     if (sl_is_cancelled())
@@ -693,7 +663,7 @@ int store_run(Store *store, StoreOp *chain)
     return 0;
 }
 
-void store_stats(Store *store, StoreStats *ret_stats)
+void gate_stats(Store *store, StoreStats *ret_stats)
 {
     *ret_stats = (StoreStats){ .jobs = atomic_load(&store->jobs),
                                .bytes = atomic_load(&store->bytes),
@@ -702,9 +672,4 @@ void store_stats(Store *store, StoreStats *ret_stats)
                                .commits = atomic_load(&store->commits),
                                .ops = atomic_load(&store->ops),
                                .parked = atomic_load(&store->parked) };
-}
-
-const char *store_driver_name(const Store *store)
-{
-    return store->driver->name;
 }

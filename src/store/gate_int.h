@@ -67,7 +67,7 @@ typedef struct Answers {
 
 struct Store {
     const StoreDriver *driver;
-    void *db;
+    void *db; /* the backend's, or the remote store's: then nothing below is used */
     bool is_threaded;
     bool is_async;
     StoreListener listener;
@@ -97,6 +97,14 @@ struct Store {
     _Atomic uint64_t jobs, bytes, bytes_free, commits, ops, parked;
     atomic_bool is_full;
 };
+
+/* ---- gate.c: what store.c leads to for a store on this machine ------------------------------- */
+
+MUST SUSPENDS int gate_open(const StoreOpts *opts, Store **ret_store);
+SUSPENDS void gate_close(Store *store);
+MUST SUSPENDS int gate_run(Store *store, StoreOp *chain);
+StoreNow gate_now(const Store *store);
+void gate_stats(Store *store, StoreStats *ret_stats);
 
 /* ---- gate_park.c ----------------------------------------------------------------------------- */
 

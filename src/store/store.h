@@ -29,6 +29,7 @@
 #include "base/text.h"
 
 #include <sluice/job.h>
+#include <sluice/rt/fiber.h>
 #include <sluice/rt/offload.h>
 #include <sluice/rt/sync.h>
 
@@ -64,6 +65,8 @@ typedef enum StoreOpKind {
     STORE_WATCH,     /* parked until something is due earlier than `due` says */
     STORE_CHECK,     /* walk everything and verify the invariants */
     STORE_CANCEL,    /* take back a parked operation of the same gate */
+    STORE_WORKER,    /* put or remove a worker's card, which ends by itself unless it is renewed */
+    STORE_WORKERS,   /* read a page of the workers' cards */
 } StoreOpKind;
 
 /* One guarded move of one job. */
@@ -170,6 +173,7 @@ struct StoreOp {
         struct {
             size_t max;
             size_t n;             /* answer: how many */
+            bool is_elsewhere;    /* answer: another process does it; nothing was done here */
             int64_t next_wall_ms; /* answer: nothing scheduled is due before; INT64_MAX: nothing */
             int64_t next_steady_ms; /* answer: no retry or lease is due before */
         } due;                      /* PROMOTE, EXPIRED; WATCH reads the two times */
@@ -222,6 +226,16 @@ struct StoreOp {
             uint64_t jobs; /* answer: jobs seen */
         } check;
         StoreOp *cancel; /* CANCEL: the parked operation */
+        struct {
+            Str name;       /* at most LIMIT_WORKER_NAME bytes */
+            Str card;       /* JSON; empty removes it */
+            int64_t ttl_ms; /* how long without renewal */
+        } worker;
+        struct {
+            Str after; /* a name; the page begins behind it */
+            size_t max;
+            size_t n; /* answer: for each a name and a card in out, by name */
+        } workers;
     };
 
     /* the answer */
@@ -285,6 +299,12 @@ typedef struct StoreConfig {
     int64_t wall_ms;       /* now */
     struct MemoryImage
         *image; /* memory: where its contents stay when it is closed (tests); or NULL */
+
+    /* of stores elsewhere */
+    Str durability;                 /* "none", "wait(2)", "waitaof"; empty: none */
+    bool allow_eviction;            /* a server that may drop keys is taken with a warning */
+    sl_nursery *nursery;            /* where the store's fibers live; must outlive it */
+    const struct StoreSeams *seams; /* tests: other clock and network; or NULL */
 } StoreConfig;
 
 /* A moment, as a batch sees it. */
@@ -304,11 +324,41 @@ typedef struct StoreStats {
     size_t parked; /* operations that wait in the gate */
 } StoreStats;
 
-/* All functions are called from one thread at a time. */
+/* What an operator should know of a store. */
+typedef struct StoreNote {
+    enum { STORE_NOTE_FACT, STORE_NOTE_WARNING, STORE_NOTE_BROKEN } kind; /* BROKEN: not ready */
+    char name[32];                                                        /* "persistence" */
+    char text[240]; /* a sentence: "appendonly yes, appendfsync everysec: a crash of Redis may lose
+                       the last second" */
+} StoreNote;
+
+#define STORE_NOTES_MAX 16
+
+typedef struct StoreOpts StoreOpts;
+
+/*
+ * A store elsewhere: it takes chains as they are, without a gate. What is said of store_run below
+ * holds for run; S2 holds for the jobs of one partition. Any loop may call.
+ */
+typedef struct StoreRemote {
+    MUST SUSPENDS int (*open)(const StoreOpts *opts, void **ret_remote);
+    SUSPENDS void (*close)(void *remote);
+    MUST SUSPENDS int (*run)(void *remote, StoreOp *chain);
+    StoreNow (*now)(const void *remote); /* the server's clock, as far as it is known here */
+    void (*stats)(void *remote, StoreStats *ret_stats);
+    /* What is said of store_fit_ids and store_notes below. */
+    void (*fit_ids)(void *remote, Str key, JobId *ids, size_t n);
+    size_t (*notes)(void *remote, StoreNote *notes, size_t max);
+} StoreRemote;
+
+/* All functions are called from one thread at a time. A driver has `remote` or the rest. */
 typedef struct StoreDriver {
-    const char *name; /* the scheme: "lmdb" */
-    const char *help; /* "lmdb:DIR  a directory on this machine" */
-    bool blocks;      /* needs a thread of its own */
+    const char *name;           /* the scheme: "lmdb" */
+    const char *help;           /* "lmdb:DIR  a directory on this machine" */
+    const char *const *schemes; /* further schemes, NULL at the end; the path then has all of the
+                                   URL; or NULL */
+    const StoreRemote *remote;  /* the store is elsewhere: none of what follows */
+    bool blocks;                /* needs a thread of its own */
     MUST int (*open)(const StoreConfig *config, void **ret_db);
     void (*close)(void *db);
     MUST int (*begin)(void *db, const StoreNow *now);
@@ -335,13 +385,13 @@ MUST int store_find_driver(Str url, const StoreDriver **ret_driver, Str *ret_pat
 
 typedef struct Store Store;
 
-typedef struct StoreOpts {
+struct StoreOpts {
     const StoreDriver *driver;
     StoreConfig config;
     bool forces_thread;     /* a thread even for a driver that does not block */
     StoreListener listener; /* may be NULL */
     void *listener_ctx;
-} StoreOpts;
+};
 
 /* Open the backend and its gate. On the loop. */
 MUST SUSPENDS int store_open(const StoreOpts *opts, Store **ret_store);
@@ -363,3 +413,16 @@ StoreNow store_now(const Store *store);
 
 void store_stats(Store *store, StoreStats *ret_stats);
 const char *store_driver_name(const Store *store);
+
+/*
+ * Let the N fresh ids of one push lie where it can be one transaction; KEY is its idempotency key,
+ * or empty. Changes the random bits at their end only, and nothing where a store has one place.
+ */
+void store_fit_ids(Store *store, Str key, JobId *ids, size_t n);
+
+/* What an operator should know: how many of at most MAX were put into NOTES. None of a local store.
+ */
+size_t store_notes(Store *store, StoreNote *notes, size_t max);
+
+/* Whether the store is shared with other processes: then moves may be made by others too. */
+bool store_is_remote(const Store *store);

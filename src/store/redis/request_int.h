@@ -1,0 +1,105 @@
+/*
+ * Between operations and scripts: what a call of each script says, and what its answer means.
+ *
+ * Pure: no connection, no clock, no fiber. A request is the arguments of one script for one
+ * partition; what concerns several partitions is several requests, which remote.c makes and puts
+ * together. docs/internals/redis.md has the keys, the text of a job and the scripts; the scripts
+ * are the .lua files of this folder, which the build makes into one library.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "codec/resp.h"
+#include "store/record.h"
+#include "store/store.h"
+
+typedef enum ScriptKind {
+    SCRIPT_PUSH,
+    SCRIPT_WORK, /* moves, and then a lease */
+    SCRIPT_BEAT,
+    SCRIPT_PROMOTE,
+    SCRIPT_EXPIRED,
+    SCRIPT_GET, /* also with "tell me of its end" */
+    SCRIPT_LIST,
+    SCRIPT_QUEUES,
+    SCRIPT_QUEUE_SET,
+    SCRIPT_DELETE,
+    SCRIPT_SWEEP,
+    SCRIPT_META,
+    SCRIPT_WORKER,
+    SCRIPT_WORKERS,
+    SCRIPT_COUNT,
+} ScriptKind;
+
+typedef struct Script {
+    const char *name; /* "push" */
+    bool is_write;    /* durability counts, and a replica cannot do it */
+    bool is_numbered; /* exactly once: needs a call number */
+    bool may_oom;     /* frees memory in the end: runs also when maxmemory is reached */
+    const char *text; /* for EVAL: prelude and body */
+    char sha[41];     /* of the text, for EVALSHA; filled by scripts_init */
+} Script;
+
+extern Script scripts_table[SCRIPT_COUNT]; /* request_scripts.c */
+extern const char *const scripts_library;  /* text for FUNCTION LOAD REPLACE */
+
+/* Fill the sums. Once, before the first call. */
+void scripts_init(void);
+
+/* What stands in front of each call's own arguments. */
+typedef struct RequestHead {
+    Str prefix; /* "sl{7}:" */
+    Str epoch;
+    Str client;
+    uint64_t number; /* 0: none */
+    Str heard;       /* numbers, separated by spaces */
+    int64_t now_ms;  /* 0: the server's clock */
+} RequestHead;
+
+typedef struct Request {
+    ScriptKind kind;
+    Str *argv; /* FCALL or EVALSHA, its name, 2, both keys, the head, the rest; in the arena */
+    size_t argc;
+    char *again; /* the byte to set when it is sent again */
+} Request;
+
+/* Several pushes in one call: each is all or none by itself. HAS_FUNCTIONS: FCALL, else EVALSHA. */
+MUST int request_push(Arena *arena, const RequestHead *head, bool has_functions,
+                      StoreOp *const *ops, size_t n, Request *ret);
+MUST int answer_push(const RespValue *reply, StoreOp *const *ops, size_t n);
+
+/*
+ * N moves of one STORE_MOVE that lie in this partition, and a lease (or NULL) of at most
+ * lease->lease.max - lease->lease.n jobs. PROCESS waits from here on when the lease ends up with
+ * none (empty: it does not). The answer adds records to MOVE->out (if it wants them; WHICH tells it
+ * where in the order) and to LEASE->out.
+ */
+MUST int request_work(Arena *arena, const RequestHead *head, bool has_functions,
+                      const StoreOp *move, StoreMove *const *moves, size_t n, const StoreOp *lease,
+                      Str process, Request *ret);
+MUST int answer_work(const RespValue *reply, StoreOp *move, StoreMove *const *moves, size_t n,
+                     StoreOp *lease);
+
+/* N beats of one STORE_EXTEND that lie in this partition. */
+MUST int request_beat(Arena *arena, const RequestHead *head, bool has_functions, const StoreOp *op,
+                      StoreBeat *const *beats, size_t n, Request *ret);
+MUST int answer_beat(const RespValue *reply, StoreBeat *const *beats, size_t n);
+
+/*
+ * Every other operation that has one partition, or is asked of each: PROMOTE, EXPIRED (PROCESS is
+ * who does them), GET, WAIT (PROCESS is told of the end), LIST, QUEUES, QUEUE_SET, DELETE, SWEEP,
+ * META, WORKER, WORKERS. An answer adds to what OP has.
+ */
+MUST int request_one(Arena *arena, const RequestHead *head, bool has_functions, const StoreOp *op,
+                     Str process, Request *ret);
+MUST int answer_one(const RespValue *reply, StoreOp *op);
+
+/* The server's time in an answer, ms. */
+int64_t answer_now_ms(const RespValue *reply);
+
+/* The partition of an id, and of an idempotency key, among N. */
+uint32_t partition_of_id(const JobId *id, uint32_t n);
+uint32_t partition_of_key(Str key, uint32_t n);
+
+/* The text between the braces of partition I of N: "0" for the only one. */
+uint32_t partition_tag(uint32_t i, uint32_t n);

@@ -16,8 +16,8 @@
  * A run that died between the rename and its own note of it finds no PATH.partial when it is
  * resumed, and a PATH of the same inode as at its last mark: it is copied back. One that died while
  * it copied finds a PATH.partial that is too short beside that same PATH, and copies again. A
- * commit of a copy that turns out the same as PATH leaves PATH as it is, so that the mark goes on to
- * name its inode however often a run dies at that point.
+ * commit of a copy that turns out the same as PATH leaves PATH as it is, so that the mark goes on
+ * to name its inode however often a run dies at that point.
  *
  * A symbolic link at PATH is followed, so that the file behind it is replaced or made and not the
  * link.

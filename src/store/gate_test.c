@@ -433,7 +433,7 @@ TEST(a_store_is_found_by_its_url)
     EXPECT_STR(path, STR_C("/a:b"));
     EXPECT_ERR(store_find_driver(STR_C("memory"), &driver, &path), -ERR_USAGE, "memory");
     EXPECT_ERR(store_find_driver(STR_C("mysql:x"), &driver, &path), -ERR_USAGE, "mysql");
-    EXPECT_ERR(store_find_driver(STR_C(""), &driver, &path), -ERR_USAGE, "neither");
+    EXPECT_ERR(store_find_driver(STR_C(""), &driver, &path), -ERR_USAGE, "is none of");
 }
 
 TEST_MAIN()

@@ -50,15 +50,15 @@ typedef enum RedisDurability {
 } RedisDurability;
 
 typedef struct RedisOpts {
-    const RedisUrl *url;     /* copied */
-    const char *client_name; /* CLIENT SETNAME; NULL for none; copied */
-    int64_t connect_ms;      /* 0: LIMIT_REDIS_CONNECT_MS */
-    int64_t
-        answer_ms; /* silence with answers due that breaks a connection; 0: LIMIT_REDIS_ANSWER_MS */
+    const RedisUrl *url;        /* copied */
+    const char *client_name;    /* CLIENT SETNAME; NULL for none; copied */
+    int64_t connect_ms;         /* 0: LIMIT_REDIS_CONNECT_MS */
+    int64_t answer_ms;          /* silence with answers due that breaks a connection;
+                          0: LIMIT_REDIS_ANSWER_MS */
     int64_t patience_ms;        /* of calls that say nothing; 0: LIMIT_REDIS_PATIENCE_MS */
     RedisDurability durability; /* of calls with is_write */
     unsigned replicas;          /* for WAIT and WAITAOF */
-    /* Connects to a node; NULL: by TCP, TLS or Unix socket as the URL says. The simulator's way in. */
+    /* Connects to a node; NULL: by TCP, TLS or Unix socket as the URL says. For the simulator. */
     SUSPENDS int (*connect)(void *ctx, const RedisHost *host, Stream **ret_stream);
     void *connect_ctx;
     /* A connection was made or lost; on the loop; may not suspend; may be NULL. */

@@ -47,10 +47,12 @@ enum { RESP_MORE = 1 };
 
 /* Where a scan stands. Zero is the start of a frame. */
 typedef struct RespScan {
-    size_t at;                     /* bytes of the frame looked at */
-    size_t items;                  /* values seen */
-    unsigned depth;                /* levels that are open */
-    uint64_t left[RESP_DEPTH_MAX]; /* items missing on each */
+    size_t at;      /* bytes of the frame looked at, or known to belong to a text */
+    size_t line;    /* where the line begins whose end is looked for */
+    bool is_text;   /* a text ends at `at`: its CRLF is next */
+    size_t items;   /* values seen or announced */
+    unsigned depth; /* levels that are open */
+    uint64_t left[RESP_DEPTH_MAX + 1]; /* items missing on each; [0] is the frame itself */
 } RespScan;
 
 /*

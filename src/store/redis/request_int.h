@@ -19,7 +19,8 @@ typedef enum ScriptKind {
     SCRIPT_BEAT,
     SCRIPT_PROMOTE,
     SCRIPT_EXPIRED,
-    SCRIPT_GET, /* also with "tell me of its end" */
+    SCRIPT_GET,
+    SCRIPT_WAIT, /* GET, and "tell me of its end" */
     SCRIPT_LIST,
     SCRIPT_QUEUES,
     SCRIPT_QUEUE_SET,
@@ -41,10 +42,18 @@ typedef struct Script {
 } Script;
 
 extern Script scripts_table[SCRIPT_COUNT]; /* request_scripts.c */
-extern const char *const scripts_library;  /* text for FUNCTION LOAD REPLACE */
+extern const char *const scripts_library;  /* text for FUNCTION LOAD */
+extern const char *const scripts_name;     /* of the library: "sluice_N"; push is "sluice_N_push" */
 
 /* Fill the sums. Once, before the first call. */
 void scripts_init(void);
+
+/* How a script sends a message to a process. */
+typedef enum RequestPublish {
+    PUBLISH_PLAIN, /* PUBLISH, and the number of those who heard it counts: one server */
+    PUBLISH_SHARD, /* SPUBLISH: a Cluster with shard channels */
+    PUBLISH_BLIND, /* PUBLISH in a Cluster: nobody knows who heard it */
+} RequestPublish;
 
 /* What stands in front of each call's own arguments. */
 typedef struct RequestHead {
@@ -54,29 +63,39 @@ typedef struct RequestHead {
     uint64_t number; /* 0: none */
     Str heard;       /* numbers, separated by spaces */
     int64_t now_ms;  /* 0: the server's clock */
+    RequestPublish publish;
 } RequestHead;
 
 typedef struct Request {
     ScriptKind kind;
     Str *argv; /* FCALL or EVALSHA, its name, 2, both keys, the head, the rest; in the arena */
     size_t argc;
-    char *again; /* the byte to set when it is sent again */
+    char *again; /* the byte to set to '1' when it is sent again; inside of argv */
 } Request;
 
-/* Several pushes in one call: each is all or none by itself. HAS_FUNCTIONS: FCALL, else EVALSHA. */
+/*
+ * Several pushes in one call: each is all or none by itself. HAS_FUNCTIONS: FCALL, else EVALSHA.
+ *
+ * All requests: 0, -ENOMEM, or -ERR_STORE_FORMAT for a record that cannot be read. All answers: 0
+ * (then each op has its own r and words, as engine_apply would have left them), -ENOMEM, or
+ * -ERR_STORE for an error of the server or a reply that is none of ours; -ERR_STORE_FORMAT for a
+ * job that somebody else wrote there.
+ */
 MUST int request_push(Arena *arena, const RequestHead *head, bool has_functions,
                       StoreOp *const *ops, size_t n, Request *ret);
 MUST int answer_push(const RespValue *reply, StoreOp *const *ops, size_t n);
 
 /*
- * N moves of one STORE_MOVE that lie in this partition, and a lease (or NULL) of at most
- * lease->lease.max - lease->lease.n jobs. PROCESS waits from here on when the lease ends up with
- * none (empty: it does not). The answer adds records to MOVE->out (if it wants them; WHICH tells it
- * where in the order) and to LEASE->out.
+ * N moves of one STORE_MOVE (NULL for none) that lie in this partition, and then a lease (or NULL)
+ * of at most lease->lease.max - lease->lease.n jobs. PROCESS waits from here on when the lease ends
+ * up with fewer (empty: it does not). SKIP are types to be passed over: the filter is the caller's,
+ * who gives back what it does not want and names its type from then on. The answer adds records to
+ * MOVE->out (if it wants them, in the order of MOVES) and to LEASE->out, and sets LEASE->r for this
+ * partition: 0 once it has jobs, STORE_EMPTY, or STORE_MORE when too many were passed over.
  */
 MUST int request_work(Arena *arena, const RequestHead *head, bool has_functions,
                       const StoreOp *move, StoreMove *const *moves, size_t n, const StoreOp *lease,
-                      Str process, Request *ret);
+                      Str process, const Str *skip, size_t n_skip, Request *ret);
 MUST int answer_work(const RespValue *reply, StoreOp *move, StoreMove *const *moves, size_t n,
                      StoreOp *lease);
 
@@ -86,10 +105,20 @@ MUST int request_beat(Arena *arena, const RequestHead *head, bool has_functions,
 MUST int answer_beat(const RespValue *reply, StoreBeat *const *beats, size_t n);
 
 /*
- * Every other operation that has one partition, or is asked of each: PROMOTE, EXPIRED (PROCESS is
- * who does them), GET, WAIT (PROCESS is told of the end), LIST, QUEUES, QUEUE_SET, DELETE, SWEEP,
- * META, WORKER, WORKERS. An answer adds to what OP has.
+ * Every other operation that has one partition, or is asked of each: PROMOTE, EXPIRED, SWEEP
+ * (PROCESS is who does them), GET, WAIT (its end is said on P:end:ID), LIST, QUEUES, QUEUE_SET,
+ * DELETE, META, WORKER, WORKERS. An answer sets OP->r for its partition and adds to what OP has:
+ *
+ *   PROMOTE, EXPIRED  n and out grow, next_…_ms is the least; start with n 0, both INT64_MAX,
+ *                     is_elsewhere false (it becomes true when this partition is another's)
+ *   LIST     at most max - n more; skip is lessened by what was skipped; total grows. CURSOR is
+ *            the partition's own (at most LIST_CURSOR_BYTES), so is NEXT
+ *   QUEUES   the first MAX by name, counts of the same name added up
+ *   SWEEP    n grows; at most max - n
+ *   QUEUE_SET without CREATES is -ERR_NOT_FOUND where a partition does not know the queue: when
+ *            another does, ask again with it
  */
+#define LIST_CURSOR_BYTES 31
 MUST int request_one(Arena *arena, const RequestHead *head, bool has_functions, const StoreOp *op,
                      Str process, Request *ret);
 MUST int answer_one(const RespValue *reply, StoreOp *op);

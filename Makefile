@@ -146,7 +146,10 @@ POISONED := src/codec/% src/net/% src/queue/% src/rows/% src/handlers/% src/work
     src/client/% src/cli/% src/app/% src/main.c src/store/memory/%
 # A test is one long function full of values to compare, and chooses its own stack.
 frames = $(if $(filter release debug,$(VARIANT)),$(if $(filter %_test.c tests/% bench/%,$(1)),-Wframe-larger-than=8192))
-banned = $(if $(filter $(POISONED),$(1)),$(if $(filter %_test.c %_fuzz.c %.S,$(1)),,-include base/banned.h))
+# These hand what blocks to the pool.
+MAY_BLOCK := src/net/redis_dial.c
+banned = $(if $(filter $(POISONED),$(1)),$(if $(filter %_test.c %_fuzz.c %.S,$(1)),,$(if \
+    $(filter $(MAY_BLOCK),$(1)),-DSL_MAY_BLOCK) -include base/banned.h))
 
 COMPILE = $(CC) $(CPPFLAGS_OURS) $(FEATURE_CFLAGS) $(CFLAGS_OURS) $(FLAGS_$(VARIANT)) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(LDFLAGS_OURS) $(LINK_$(VARIANT)) $(LDFLAGS)

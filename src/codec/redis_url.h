@@ -8,9 +8,10 @@
  *
  * Options: db, prefix (of every key; default "sl"), partitions (of a new store), ca, cert, key
  * (PEM files), insecure=1 (the server's certificate is not looked at), server_name, sentinel_user,
- * sentinel_password. Several hosts of redis:// are entrances to one cluster; whether the server is a
- * cluster it says itself. User and password are percent-decoded. An option that is not known is
- * refused with the nearest that is. Words never show the password.
+ * sentinel_password. Several hosts of redis:// are entrances to one cluster; whether the server is
+ * a cluster it says itself. User, password and values are percent-decoded (a + stays one); an @
+ * stands behind user and password only. An option that is not known is refused with the nearest
+ * that is. Words never show the password.
  */
 #pragma once
 

@@ -24,7 +24,6 @@
 #include "base/limits.h"
 #include "base/macro.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

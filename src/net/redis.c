@@ -51,6 +51,7 @@ static Redis *redis_new(const RedisOpts *opts)
     if (redis->opts.patience_ms <= 0)
         redis->opts.patience_ms = LIMIT_REDIS_PATIENCE_MS;
     redis->watch_ns = INT64_MAX;
+    redis_subs_init(redis);
     return redis;
 }
 
@@ -91,6 +92,7 @@ SUSPENDS static int keep(Redis *redis)
     redis->fibers = nursery;
     (void) sl_spawn(nursery, redis_clock_run, redis, .name = "redis clock"); /* join would tell */
     (void) sl_spawn(nursery, redis_topology_run, redis, .name = "redis topology"); /* the same */
+    (void) sl_spawn(nursery, redis_subs_run, redis, .name = "redis subscriber");   /* the same */
     sl_event_set(&redis->ready);
     r = sl_event_wait(&redis->stop);
     redis->is_stopping = true;
@@ -167,19 +169,28 @@ int redis_start(Redis **ret_redis, sl_nursery *nursery, const RedisOpts *opts)
         return err_put(&err);
     }
     redis->is_started = true;
-    redis_subs_start(redis);
     *ret_redis = redis;
     return 0;
 }
 
 /* ---- what it is ----------------------------------------------------------------------------- */
 
+unsigned redis_version(const Redis *redis)
+{
+    unsigned version = UINT32_MAX;
+
+    for (size_t i = 0; i < redis->n_masters; i++)
+        if (redis->masters[i]->greeting.version > 0)
+            version = MIN(version, redis->masters[i]->greeting.version);
+    return version == UINT32_MAX ? 0 : version;
+}
+
 void redis_about(const Redis *redis, RedisAbout *ret_about)
 {
     RedisAbout about = { .is_connected = redis->n_masters > 0,
                          .is_cluster = redis->slots != NULL,
                          .n_nodes = redis->n_masters,
-                         .version = UINT32_MAX,
+                         .version = redis_version(redis),
                          .protocol = 3,
                          .calls = redis->calls,
                          .writes = redis->writes,
@@ -193,12 +204,9 @@ void redis_about(const Redis *redis, RedisAbout *ret_about)
         about.is_connected &= node->is_up;
         if (greeting->version == 0)
             continue; /* not seen yet */
-        about.version = MIN(about.version, greeting->version);
         about.protocol = MIN(about.protocol, greeting->protocol);
         about.is_valkey |= greeting->is_valkey;
     }
-    if (about.version == UINT32_MAX)
-        about.version = 0;
     about.has_functions = about.version >= 0x070000;
     about.has_shard_pubsub = about.is_cluster && about.version >= 0x070000;
     about.has_waitaof = about.version >= 0x070200;

@@ -133,7 +133,8 @@ typedef struct RedisSub {
     void (*on_message)(void *ctx, Str message, bool is_gap);
     void *ctx;
     struct RedisSub *next_;
-    bool is_live_;
+    struct RedisSubLine *line_;
+    bool is_asked_, is_live_;
 } RedisSub;
 
 /* Subscribe, for as long as the client lives or until it is taken back; never suspends. The first

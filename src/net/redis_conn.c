@@ -277,8 +277,7 @@ SUSPENDS static int use_connection(RedisNode *node)
     return 0;
 }
 
-/* Grows, and is never the same for two clients. */
-static int64_t backoff_ms(unsigned failures)
+int64_t redis_backoff_ms(unsigned failures)
 {
     int64_t most = LIMIT_REDIS_BACKOFF_MIN_MS;
 
@@ -296,7 +295,7 @@ SUSPENDS static int wait_before_next(RedisNode *node)
     node->failures++;
     sl_scope_begin(&scope);
     node->backoff = &scope;
-    r = sl_sleep_ms(backoff_ms(node->failures));
+    r = sl_sleep_ms(redis_backoff_ms(node->failures));
     node->backoff = NULL;
     return sl_scope_end(&scope, r);
 }

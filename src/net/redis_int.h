@@ -39,6 +39,7 @@ void redis_say(char out[static REDIS_WORDS_BYTES], const char *fmt, ...) SL_PRIN
 /* ---- calls --------------------------------------------------------------------------------- */
 
 typedef struct RedisNode RedisNode;
+typedef struct RedisSubLine RedisSubLine;
 
 /* A fiber inside redis_call or redis_call_many; on its stack. */
 typedef struct RedisWaiter {
@@ -168,6 +169,8 @@ struct RedisNode {
     bool is_broken;    /* aborted by us, for the reason in words */
     char words[REDIS_WORDS_BYTES];
 
+    RedisSubLine *sub; /* its connection for messages; NULL until one is needed */
+
     /* calls */
     PendingQueue unsent, sent, held;
     RedisChunk *tail; /* where commands are added; NULL or holds a count */
@@ -184,6 +187,9 @@ SUSPENDS void redis_nodes_spawn(Redis *redis);
 
 /* End its connection, for a reason, and make it anew. */
 void redis_node_break(RedisNode *node, const char *words);
+
+/* Before the next connect: grows with FAILURES, and is never the same for two clients. */
+int64_t redis_backoff_ms(unsigned failures);
 
 /* Hand PENDING over to NODE. Its bytes are in a chunk already. */
 void redis_node_push(RedisNode *node, Pending *pending);
@@ -277,11 +283,15 @@ void redis_topology_lost(RedisNode *node); /* its connection is lost, or could n
 /* The node for a slot, REDIS_ANY or REDIS_NODE; NULL when there is none at present. */
 RedisNode *redis_node_for(Redis *redis, int32_t slot);
 
+/* Of the oldest master seen; 0 before. */
+unsigned redis_version(const Redis *redis);
+
 /* The node at HOST, made when it is not known; NULL over the limit. */
 RedisNode *redis_node_at(Redis *redis, Str host, uint16_t port);
 
 /* ---- redis_sub.c ---------------------------------------------------------------------------- */
 
-void redis_subs_start(Redis *redis);
+void redis_subs_init(Redis *redis);
+SUSPENDS int redis_subs_run(void *redis);
 void redis_subs_moved(Redis *redis); /* the map has changed */
 void redis_subs_free(Redis *redis);

@@ -97,4 +97,74 @@ TEST(unix_socket)
     on_loops((World){ .check = check_plain, .is_unix = true });
 }
 
+/* ---- messages ------------------------------------------------------------------------------- */
+
+typedef struct Heard {
+    size_t gaps, messages;
+    char last[32];
+    sl_cond changed;
+} Heard;
+
+static void on_message(void *ctx, Str message, bool is_gap)
+{
+    Heard *heard = ctx;
+
+    if (is_gap) {
+        heard->gaps++;
+    } else {
+        heard->messages++;
+        (void) snprintf(heard->last, sizeof(heard->last), "%.*s", (int) message.len, message.data);
+    }
+    sl_cond_wake_all(&heard->changed);
+}
+
+SUSPENDS static int hear(Heard *heard, size_t gaps, size_t messages)
+{
+    sl_scope scope;
+    int r = 0;
+
+    sl_scope_begin(&scope, .timeout_ms = 5000);
+    while (r == 0 && (heard->gaps < gaps || heard->messages < messages))
+        r = sl_cond_wait(&heard->changed);
+    return sl_scope_end(&scope, r);
+}
+
+SUSPENDS static void check_messages(World *world)
+{
+    Heard one = { .gaps = 0 }, two = { .gaps = 0 };
+    RedisSub a = {
+        .channel = STR("one"), .slot = REDIS_ANY, .on_message = on_message, .ctx = &one
+    };
+    RedisSub b = {
+        .channel = STR("two"), .slot = REDIS_ANY, .on_message = on_message, .ctx = &two
+    };
+
+    redis_subscribe(world->redis, &a);
+    redis_subscribe(world->redis, &b);
+    EXPECT_OK(hear(&one, 1, 0));
+    EXPECT_OK(hear(&two, 1, 0));
+    EXPECT_ANSWER(world->redis, "PUBLISH one hello", "1");
+    EXPECT_OK(hear(&one, 1, 1));
+    EXPECT_C(one.last, "hello");
+    EXPECT_EQ(two.messages, 0);
+
+    /* A lost connection is a gap, and the messages go on. */
+    EXPECT_ANSWER(world->redis, "CLIENT KILL TYPE pubsub", "1");
+    EXPECT_OK(hear(&one, 2, 1));
+    EXPECT_OK(hear(&two, 2, 0));
+    EXPECT_ANSWER(world->redis, "PUBLISH two again", "1");
+    EXPECT_OK(hear(&two, 2, 1));
+
+    redis_unsubscribe(world->redis, &a);
+    EXPECT_ANSWER(world->redis, "PUBLISH two last", "1");
+    EXPECT_OK(hear(&two, 2, 2));
+    EXPECT_ANSWER(world->redis, "PUBLISH one nobody", "0");
+    redis_unsubscribe(world->redis, &b);
+}
+
+TEST(messages)
+{
+    on_loops((World){ .check = check_messages });
+}
+
 TEST_MAIN()

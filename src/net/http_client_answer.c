@@ -469,6 +469,17 @@ static int fail_timeout(const ClientSlot *slot)
                 (long long) (answer->timings.total_ns / NS_PER_MS), phase);
 }
 
+/* libcurl says that it could not; the system says why. */
+static int fail_connect(const ClientSlot *slot, int code, const char *words)
+{
+    const char *reason;
+    long number = 0;
+
+    (void) curl_easy_getinfo(slot->easy, CURLINFO_OS_ERRNO, &number);
+    reason = number > 0 ? strerrordesc_np((int) number) : NULL;
+    return reason ? fail(code, "%s (%s)", words, reason) : fail(code, "%s", words);
+}
+
 int client_answer_fail(ClientSlot *slot)
 {
     const HttpAnswer *answer = slot->answer;
@@ -488,5 +499,7 @@ int client_answer_fail(ClientSlot *slot)
     if (answer->is_cut_short && is_network_failure(slot->result))
         return fail(code, "the answer was cut short after %llu bytes: %s",
                     (unsigned long long) answer->bytes_down, words);
+    if (slot->result == CURLE_COULDNT_CONNECT)
+        return fail_connect(slot, code, words);
     return fail(code, "%s", words);
 }

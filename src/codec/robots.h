@@ -8,7 +8,7 @@
  *
  *   r = robots_parse(body, STR_C("sluice"), &robots);
  *   if (!robots_allows(robots, STR_C("/shop?page=2")))
- *       … robots_explain(robots, target, out) …        "line 12: Disallow: /shop"
+ *       … robots_explain(robots, target, out) …   "line 12: Disallow: /shop (group of *)"
  */
 #pragma once
 
@@ -20,12 +20,6 @@
 
 /* The rules of one file for one agent. Immutable: any number of fibers and threads may ask it. */
 typedef struct Robots Robots;
-
-typedef enum RobotsGroup {
-    ROBOTS_GROUP_NONE,  /* no group speaks of us: everything is allowed */
-    ROBOTS_GROUP_ANY,   /* the group of "*" */
-    ROBOTS_GROUP_AGENT, /* a group that names our product token; "*" does not count */
-} RobotsGroup;
 
 /*
  * Parse BODY, decoded, for the agent PRODUCT_TOKEN ("sluice"; see robots_product_token). Bytes
@@ -70,14 +64,10 @@ typedef struct RobotsMatch {
 /* As robots_allows, with the rule that decided. */
 RobotsMatch robots_match(const Robots *robots, Str target);
 
-/* The same with TARGET compared byte by byte as it is, which is what Google's library does. */
-RobotsMatch robots_match_verbatim(const Robots *robots, Str target);
-
-/* Append why TARGET is allowed or not: "line 12: Disallow: /private/", "no rule matches". */
+/* Append why TARGET is allowed or not: "line 12: Disallow: /private/ (group of *)", "no rule
+ * matches". One line of printable text, whatever the file has; long patterns are cut. */
 void robots_explain(const Robots *robots, Str target, Buf *out);
 
-RobotsGroup robots_group(const Robots *robots);
-size_t robots_n_rules(const Robots *robots);
 size_t robots_bytes(const Robots *robots); /* of memory, for the cache that keeps it */
 
 /* Whether the file was longer than LIMIT_ROBOTS_BYTES, or named more than LIMIT_ROBOTS_SITEMAPS. */

@@ -5,6 +5,12 @@
 
 #include "codec/robots.h"
 
+typedef enum RobotsGroup {
+    ROBOTS_GROUP_NONE,  /* no group speaks of us: everything is allowed */
+    ROBOTS_GROUP_ANY,   /* the group of "*" */
+    ROBOTS_GROUP_AGENT, /* a group that names our product token; "*" does not count */
+} RobotsGroup;
+
 typedef struct RobotsRule {
     uint32_t at;   /* of the pattern, in text */
     uint32_t line; /* from 1 */
@@ -35,3 +41,7 @@ struct Robots {
  * upper case, bytes above 0x7f escaped. The length of what was written.
  */
 size_t robots_escape(char *out, Str in);
+
+/* robots_match with TARGET compared byte by byte as it is, which is what Google's library does: by
+ * this the rules are held against its vectors. */
+RobotsMatch robots_match_verbatim(const Robots *robots, Str target);

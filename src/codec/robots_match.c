@@ -20,6 +20,7 @@
 #include "codec/robots_int.h"
 
 #define SCRATCH_BYTES 512 /* of targets that are normalised without asking the heap */
+#define SHOWN_BYTES   200 /* of a pattern, where it is named */
 
 /* ---- patterns ---------------------------------------------------------------------------------*/
 
@@ -197,6 +198,23 @@ bool robots_allows(const Robots *robots, Str target)
     return robots_match(robots, target).is_allowed;
 }
 
+/* PATTERN, cut where it is very long, with what is not printable escaped. */
+static void add_pattern(Str pattern, Buf *out)
+{
+    Str shown = str_sub(pattern, 0, SHOWN_BYTES);
+
+    for (size_t i = 0; i < shown.len; i++) {
+        unsigned char c = (unsigned char) shown.data[i];
+
+        if (c < 0x20 || c >= 0x7f)
+            buf_printf(out, "%%%02X", c);
+        else
+            buf_add_char(out, (char) c);
+    }
+    if (shown.len < pattern.len)
+        buf_add_c(out, "...");
+}
+
 void robots_explain(const Robots *robots, Str target, Buf *out)
 {
     RobotsMatch match = robots_match(robots, target);
@@ -209,9 +227,11 @@ void robots_explain(const Robots *robots, Str target, Buf *out)
         buf_add_c(out, "the rules take too long to compare it with");
     else if (!match.is_by_rule)
         buf_add_c(out, "no rule matches");
-    else
-        buf_printf(out, "line %u: %s: %.*s", match.line, match.is_allow_rule ? "Allow" : "Disallow",
-                   (int) match.pattern.len, match.pattern.data);
+    if (!match.is_by_rule || robots->standing)
+        return;
+    buf_printf(out, "line %u: %s: ", match.line, match.is_allow_rule ? "Allow" : "Disallow");
+    add_pattern(match.pattern, out);
+    buf_printf(out, " (group %s)", robots->group == ROBOTS_GROUP_AGENT ? "of our name" : "of *");
 }
 
 /* ---- without a file ---------------------------------------------------------------------------*/
@@ -238,16 +258,6 @@ Robots *robots_disallow_all(void)
 }
 
 /* ---- questions --------------------------------------------------------------------------------*/
-
-RobotsGroup robots_group(const Robots *robots)
-{
-    return robots->group;
-}
-
-size_t robots_n_rules(const Robots *robots)
-{
-    return robots->n_rules;
-}
 
 size_t robots_bytes(const Robots *robots)
 {

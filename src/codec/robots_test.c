@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/test.h"
+#include "codec/robots_int.h"
 
 /* Whether BODY lets agent TOKEN have TARGET. */
 static bool allows_as(const char *body, const char *token, const char *target)
@@ -225,7 +226,7 @@ TEST(reads_over_nul)
     EXPECT(!robots_allows(robots, STR_C("/ab")));
     EXPECT(!robots_allows(robots, STR_C("/x")));
     EXPECT(robots_allows(robots, STR_C("/y")));
-    EXPECT_EQ(robots_n_rules(robots), 2);
+    EXPECT_EQ(robots->n_rules, 2);
 }
 
 TEST(takes_index_pages_for_their_folder)
@@ -291,7 +292,7 @@ TEST(lists_sitemaps)
     EXPECT_STR(robots_sitemap(robots, 0), STR_C("https://a/%c3%a9.xml")); /* as written */
     EXPECT_STR(robots_sitemap(robots, 1), STR_C("/rel"));
     EXPECT_STR(robots_sitemap(robots, 2), STR_C("https://b/"));
-    EXPECT_EQ(robots_group(robots), ROBOTS_GROUP_NONE);
+    EXPECT_EQ(robots->group, ROBOTS_GROUP_NONE);
     EXPECT(!robots_is_cut(robots));
     robots_free(TAKE(robots));
 
@@ -311,6 +312,23 @@ static void expect_words(const Robots *robots, const char *target, const char *w
     EXPECT_STR(buf_str(&out), str_from_c(words));
 }
 
+/* What a report shows is one line of text, however long the rule is and whatever is in it. */
+TEST(explains_in_one_line)
+{
+    AUTO(robots_free) Robots *robots = NULL;
+    AUTO(buf_deinit) Buf body = { 0 };
+    AUTO(buf_deinit) Buf words = { 0 };
+
+    buf_add_c(&body, "User-agent: Sluice\nDisallow: /a\x1b[2J*\nDisallow: /");
+    for (int i = 0; i < 1000; i++)
+        buf_add_c(&body, "x");
+    EXPECT_OK(robots_parse(buf_str(&body), STR_C("sluice"), &robots));
+    expect_words(robots, "/a\x1b[2Jb", "line 2: Disallow: /a%1B[2J* (group of our name)");
+    robots_explain(robots, str_sub(buf_str(&body), body.len - 1001, body.len), &words);
+    EXPECT(words.len < 300);
+    EXPECT(str_ends(buf_str(&words), STR_C("xxx... (group of our name)")));
+}
+
 TEST(explains)
 {
     static const Str body = STR("# hello\r\n\r\nUser-agent: *\r\n"
@@ -322,11 +340,11 @@ TEST(explains)
     RobotsMatch match;
 
     EXPECT_OK(robots_parse(body, STR_C("sluice"), &robots));
-    EXPECT_EQ(robots_group(robots), ROBOTS_GROUP_ANY);
-    EXPECT_EQ(robots_n_rules(robots), 4);
-    expect_words(robots, "/private/x", "line 4: Disallow: /private/");
-    expect_words(robots, "/private/open", "line 5: Allow: /private/open");
-    expect_words(robots, "/caf%c3%a9", "line 6: Disallow: /caf%C3%A9");
+    EXPECT_EQ(robots->group, ROBOTS_GROUP_ANY);
+    EXPECT_EQ(robots->n_rules, 4);
+    expect_words(robots, "/private/x", "line 4: Disallow: /private/ (group of *)");
+    expect_words(robots, "/private/open", "line 5: Allow: /private/open (group of *)");
+    expect_words(robots, "/caf%c3%a9", "line 6: Disallow: /caf%C3%A9 (group of *)");
     expect_words(robots, "/", "no rule matches");
     expect_words(robots, "/robots.txt", "/robots.txt itself is always allowed");
     expect_words(robots_allow_all(), "/x", "there is no robots.txt");
@@ -385,7 +403,7 @@ TEST(reads_500_kib)
     EXPECT(!robots_allows(robots, STR_C("/in")));
     EXPECT(robots_allows(robots, STR_C("/out/of/the/limit")));
     EXPECT(robots_allows(robots, STR_C("/behind")));
-    EXPECT_EQ(robots_n_rules(robots), 1);
+    EXPECT_EQ(robots->n_rules, 1);
     EXPECT(robots_is_cut(robots));
 }
 
@@ -430,7 +448,7 @@ TEST(is_not_slowed_by_wildcards)
     for (int i = 0; i < 8000; i++)
         buf_add_char(&target, 'a');
     EXPECT_OK(robots_parse(buf_str(&body), STR_C("sluice"), &robots));
-    EXPECT(robots_n_rules(robots) > 40);
+    EXPECT(robots->n_rules > 40);
     EXPECT(robots_allows(robots, buf_str(&target)));
     buf_add_char(&target, 'b');
     EXPECT(!robots_allows(robots, buf_str(&target)));

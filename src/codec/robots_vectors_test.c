@@ -7,7 +7,7 @@
  * vectors ask robots_match_verbatim.
  */
 #include "codec/json.h"
-#include "codec/robots.h"
+#include "codec/robots_int.h"
 #include "codec/vectors_test.h"
 
 static bool find_vectors(Buf *out)

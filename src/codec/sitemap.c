@@ -44,11 +44,6 @@ void sitemap_free(Sitemap *sitemap)
     mem_free(sitemap);
 }
 
-SitemapKind sitemap_kind(const Sitemap *sitemap)
-{
-    return sitemap->kind;
-}
-
 size_t sitemap_n_entries(const Sitemap *sitemap)
 {
     return sitemap->n_entries;

@@ -60,6 +60,5 @@ MUST int sitemap_feed(Sitemap *sitemap, Str piece);
 /* No more bytes come. As sitemap_feed, and SITEMAP_CUT. An empty file is 0 and has no entry. */
 MUST int sitemap_finish(Sitemap *sitemap);
 
-SitemapKind sitemap_kind(const Sitemap *sitemap);
 size_t sitemap_n_entries(const Sitemap *sitemap); /* given on */
 size_t sitemap_n_skipped(const Sitemap *sitemap); /* without a URL, or with one too long */

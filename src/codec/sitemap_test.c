@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/test.h"
+#include "codec/sitemap_int.h"
 #include "codec/time_text.h"
 
 /* What the callback has seen: "url lastmod\n" of each entry. */
@@ -45,7 +46,7 @@ static int read_in_pieces(Str file, size_t piece, Seen *seen, SitemapKind *ret_k
         r = sitemap_feed(sitemap, str_sub(file, i, piece));
     r = sitemap_finish(sitemap);
     EXPECT_EQ(sitemap_finish(sitemap), r);
-    *ret_kind = sitemap_kind(sitemap);
+    *ret_kind = sitemap->kind;
     return r;
 }
 

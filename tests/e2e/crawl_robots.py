@@ -96,6 +96,7 @@ class Site(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     script = []
     asked = []
+    sitemap = b""
 
     def do_GET(self):
         Site.asked.append((self.headers["Host"], self.path))
@@ -103,6 +104,8 @@ class Site(BaseHTTPRequestHandler):
         if self.path == "/robots.txt":
             at = [path for host, path in Site.asked].count("/robots.txt") - 1
             status, headers, body = Site.script[min(at, len(Site.script) - 1)]
+        if self.path == "/sitemap.txt":
+            headers, body = {"Content-Type": "text/plain"}, Site.sitemap
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -170,10 +173,58 @@ def answers():
     other.shutdown()
 
 
+def notes():
+    """Who is turned away is told why: the line of the rules, or why there are none."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    server.handle_error = lambda *_: None  # a long robots.txt is not read to its end
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    out = ["--error-rows", "--column", "outcome", "--column", "error", "--out", "n.jsonl"]
+
+    def told(*arguments, code=0):
+        done, report = crawl_report(*arguments, *out, code=code)
+        return done.err, [(note["kind"], note["subject"], note["why"], note["count"])
+                          for note in report["notes"]]
+
+    line = "line 2: Disallow: /private/ (group of *)"
+    scripted((200, {}, RULES))
+    err, said = told(url + "/page", url + "/private/a", url + "/private/b")
+    equal("the line that turned two away", [("robots_rule", url, line, 2)], said)
+    check("the report says so", f"robots.txt of {url}: {line}: 2 pages\n" in err, err)
+    with open("n.jsonl") as file:
+        equal("their rows say so", 2, file.read().count("robots.txt disallows it: " + line))
+
+    err, said = told(url + "/page", "http://127.0.0.1:1/x", "http://nowhere.invalid/", code=2)
+    equal("sites without rules", [("robots_unreachable", "http://127.0.0.1:1", 1),
+                                  ("robots_unreachable", "http://nowhere.invalid", 1)],
+          sorted(note[:2] + note[3:] for note in said))
+    check("refused", "Connection refused" in err, err)
+    check("no such name", "Could not resolve host" in err, err)
+    err, said = told(url.replace("http:", "https:") + "/", code=1)
+    check("no TLS there", "SSL" in said[0][2] or "TLS" in said[0][2], said)
+
+    scripted((200, {}, b"# padding\n" * 60000 + RULES))
+    err, said = told(url + "/private/a")
+    equal("what is behind the limit", [("robots_cut", url, "only its first 512000 bytes count", 1)],
+          said)
+
+    # Line by line, and more than any sitemap may have.
+    scripted((404, {}, b""))
+    Site.sitemap = "".join(f"{url}/p/{i}\n" for i in range(50005)).encode()
+    err, said = told("--sitemap", url + "/sitemap.txt", "--count", "2")
+    equal("a long sitemap", [("sitemap_cut", url + "/sitemap.txt")], [note[:2] for note in said])
+    check("the report says so", "was not read to its end: 50000 URLs were taken" in err, err)
+    Site.sitemap = b"<urlset><url><loc>" + (url + "/p/1").encode() + b"</loc></url><url><lo"
+    err, said = told("--sitemap", url + "/sitemap.txt")
+    check("a sitemap that is cut", "the file ends in the middle, 1 URLs were taken" in err, err)
+    server.shutdown()
+
+
 def everything():
     cases()
     groups()
     answers()
+    notes()
 
 
 main(everything)

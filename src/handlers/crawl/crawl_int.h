@@ -42,6 +42,7 @@ typedef struct Crawl {
     Writer *writer;
     Reading *reading;
     CrawlReport *report;
+    Notes *notes;
     uint64_t before[CRAWL_OUTCOME_COUNT]; /* of earlier processes of this run */
     Map redirects;                        /* URL -> where it redirected to, to find circles */
     Arena redirect_arena;
@@ -92,7 +93,7 @@ MUST int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutc
 
 /* Queue the pages that a sitemap names, or the sitemaps that a robots.txt names. */
 MUST SUSPENDS int follow_sitemap(Crawl *crawl, const Page *page, Str body);
-MUST SUSPENDS int follow_robots(Crawl *crawl, Str body);
+MUST SUSPENDS int follow_robots(Crawl *crawl, const Page *page, Str body);
 
 /* ---- seeds.c --------------------------------------------------------------------------------- */
 

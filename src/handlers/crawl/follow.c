@@ -12,6 +12,8 @@
 #include "codec/robots.h"
 #include "codec/sitemap.h"
 
+#include <stdio.h>
+
 #define SITEMAP_PIECE_BYTES (16 << 10)
 #define SEED_PRIORITY       1
 #define SITEMAP_PRIORITY    2
@@ -216,6 +218,26 @@ static int on_entry(void *ctx, const SitemapEntry *entry)
     return r < 0 ? r : 0;
 }
 
+/* What of a sitemap was not taken: R is how reading it ended. */
+static void note_sitemap(Crawl *crawl, const Page *page, const Sitemap *sitemap, int r)
+{
+    char why[120];
+    int len = 0;
+
+    if (r == SITEMAP_FULL)
+        len = snprintf(why, sizeof(why), "%zu URLs were taken; no more than %d, and %d MiB, are",
+                       sitemap_n_entries(sitemap), LIMIT_SITEMAP_URLS, LIMIT_SITEMAP_BYTES >> 20);
+    else if (r == SITEMAP_CUT)
+        len = snprintf(why, sizeof(why), "the file ends in the middle, %zu URLs were taken",
+                       sitemap_n_entries(sitemap));
+    if (len > 0)
+        notes_add(crawl->notes, NOTE_SITEMAP_CUT, page->url, str_from(why, (size_t) len), 1);
+    if (sitemap_n_skipped(sitemap))
+        notes_add(crawl->notes, NOTE_SITEMAP_SKIPPED, page->url,
+                  str_from_c("without a URL, or with one that is too long"),
+                  sitemap_n_skipped(sitemap));
+}
+
 int follow_sitemap(Crawl *crawl, const Page *page, Str body)
 {
     SitemapReader reader = { crawl, page };
@@ -229,14 +251,18 @@ int follow_sitemap(Crawl *crawl, const Page *page, Str body)
     }
     if (r == 0)
         r = sitemap_finish(sitemap);
+    note_sitemap(crawl, page, sitemap, r);
     return r < 0 ? r : 0; /* full or cut: what was complete counts */
 }
 
-int follow_robots(Crawl *crawl, Str body)
+int follow_robots(Crawl *crawl, const Page *page, Str body)
 {
     AUTO(robots_free) Robots *robots = NULL;
     int r = robots_parse(body, crawl_args_robots_token(crawl->args), &robots);
 
+    if (r == 0 && robots_is_cut(robots))
+        notes_add_robots_cut(crawl->notes, robots_authority(page->url),
+                             body.len > LIMIT_ROBOTS_BYTES);
     for (size_t i = 0; r == 0 && i < robots_n_sitemaps(robots); i++) {
         int queued = queue_seed(crawl, robots_sitemap(robots, i), REFERRER_SITEMAP, false);
 

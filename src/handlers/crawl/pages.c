@@ -290,7 +290,7 @@ SUSPENDS static int read_list(PageWork *work)
     int r;
 
     if (str_eq_c(work->page->referrer, REFERRER_ROBOTS))
-        return follow_robots(work->crawl, body);
+        return follow_robots(work->crawl, work->page, body);
     r = unpack_gzip(body, SITEMAP_BODY_MAX, &work->unpacked, &body);
     if (r == 0)
         r = follow_sitemap(work->crawl, work->page, body);
@@ -330,6 +330,16 @@ static PageEnd end_of(const PageWork *work)
     return end;
 }
 
+/* "robots.txt disallows it: line 12: Disallow: /cart (group of *)" */
+static Str why_barred(PageWork *work)
+{
+    AUTO(buf_deinit) Buf text = { 0 };
+
+    buf_printf(&text, "%s: ", crawl_outcome_text(work->outcome));
+    robots_cache_explain(scheduler_robots(work->crawl->scheduler), work->page->url, &text);
+    return arena_copy(&work->arena, buf_str(&text));
+}
+
 static void fill_facts(PageWork *work)
 {
     const Page *page = work->page;
@@ -351,12 +361,15 @@ static void fill_facts(PageWork *work)
     if (work->outcome == CRAWL_DONE)
         return;
     work->facts.error = work->error.code ? str_from_c(work->error.text)
-                                         : str_from_c(crawl_outcome_text(work->outcome));
+                        : page->barred != CRAWL_DONE
+                            ? why_barred(work)
+                            : str_from_c(crawl_outcome_text(work->outcome));
 }
 
 static bool is_worth_another_try(const PageWork *work)
 {
     return crawl_outcome_is_retryable(work->outcome) && !work->is_hopeless &&
+           work->page->barred == CRAWL_DONE && /* its robots.txt has had its tries */
            frontier_has_attempts(work->crawl->frontier, work->page);
 }
 

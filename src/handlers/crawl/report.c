@@ -219,6 +219,40 @@ static void write_hosts(const CrawlReport *report, Buf *out)
     }
 }
 
+/* "  robots.txt of https://shop.test: line 12: Disallow: /cart (group of *): 20 pages" */
+static void write_note(const Note *note, Buf *out)
+{
+    static const struct {
+        const char *before, *between, *one, *many; /* one NULL: its count says nothing */
+    } words[] = {
+        [NOTE_ROBOTS_RULE] = { "robots.txt of ", ": ", "page", "pages" },
+        [NOTE_ROBOTS_UNREACHABLE] = { "robots.txt of ", " cannot be had: ", "page", "pages" },
+        [NOTE_ROBOTS_CUT] = { "robots.txt of ", " is too long: ", NULL, NULL },
+        [NOTE_SITEMAP_CUT] = { "sitemap ", " was not read to its end: ", NULL, NULL },
+        [NOTE_SITEMAP_SKIPPED] = { "sitemap ", ": ", "entry", "entries" },
+    };
+
+    STATIC_ASSERT(ARRAY_LEN(words) == NOTE_KIND_COUNT, "words for each kind");
+    buf_printf(out, "  %s%.*s%s%.*s", words[note->kind].before, (int) note->subject.len,
+               note->subject.data, words[note->kind].between, (int) note->why.len, note->why.data);
+    if (words[note->kind].one) {
+        buf_add_c(out, ": ");
+        add_count(out, note->count, words[note->kind].one, words[note->kind].many);
+    }
+    buf_add_c(out, "\n");
+}
+
+static void write_notes(const CrawlReport *report, Buf *out)
+{
+    for (size_t i = 0; i < report->n_notes; i++)
+        write_note(&report->notes[i], out);
+    if (report->more_notes) {
+        buf_add_c(out, "  and ");
+        add_count(out, report->more_notes, "other reason", "other reasons");
+        buf_add_c(out, " like these\n");
+    }
+}
+
 void report_write_text(const CrawlReport *report, Buf *out)
 {
     write_sum(report, out);
@@ -232,6 +266,7 @@ void report_write_text(const CrawlReport *report, Buf *out)
     if (report->cut)
         buf_printf(out, "  read in part, being longer than is read: %llu\n",
                    (unsigned long long) report->cut);
+    write_notes(report, out);
     write_fields(report, out);
     write_hosts(report, out);
     if (report->ignored_robots)
@@ -311,6 +346,24 @@ static void json_hosts(const CrawlReport *report, JsonWriter *writer)
     json_write_array_end(writer);
 }
 
+static void json_notes(const CrawlReport *report, JsonWriter *writer)
+{
+    json_write_key(writer, "notes");
+    json_write_array(writer);
+    for (size_t i = 0; i < report->n_notes; i++) {
+        const Note *note = &report->notes[i];
+
+        json_write_object(writer);
+        json_write_member_str(writer, "kind", str_from_c(note_word(note->kind)));
+        json_write_member_str(writer, "subject", note->subject);
+        json_write_member_str(writer, "why", note->why);
+        json_write_member_u64(writer, "count", note->count);
+        json_write_object_end(writer);
+    }
+    json_write_array_end(writer);
+    json_write_member_u64(writer, "more_notes", report->more_notes);
+}
+
 void report_write_json(const CrawlReport *report, JsonWriter *writer)
 {
     json_write_member_u64(writer, "pages", report_pages(report));
@@ -336,6 +389,7 @@ void report_write_json(const CrawlReport *report, JsonWriter *writer)
     json_class(report, CRAWL_CLASS_PAGE, "page_outcomes", writer);
     json_class(report, CRAWL_CLASS_ERROR, "error_outcomes", writer);
     json_class(report, CRAWL_CLASS_LINK, "left_out", writer);
+    json_notes(report, writer);
     json_statuses(report, writer);
     json_fields(report, writer);
     json_hosts(report, writer);

@@ -14,6 +14,7 @@
 
 #define REPORT_STATUSES 600 /* those above count as the last */
 #define REPORT_SLOWEST  5
+#define REPORT_NOTES    20
 
 typedef struct CrawlReport {
     int64_t started_ms; /* wall clock */
@@ -40,6 +41,10 @@ typedef struct CrawlReport {
 
     const HtmlPlan *plan; /* NULL: nothing is selected */
     const HtmlFieldCounts *fields;
+
+    Note notes[REPORT_NOTES]; /* what stood in the way, and why */
+    size_t n_notes;
+    uint64_t more_notes; /* beside these */
 
     HostReport slowest[REPORT_SLOWEST]; /* their names live in the scheduler */
     size_t n_slowest;

@@ -105,4 +105,31 @@ TEST(json_has_only_what_happened)
     EXPECT(says(&text, "\"statuses\":{\"404\":1}"));
 }
 
+/* What stood in the way is said with its reason. */
+TEST(lines_say_why)
+{
+    AUTO(buf_deinit) Buf text = { 0 };
+    AUTO(buf_deinit) Buf json = { 0 };
+    JsonWriter writer = JSON_WRITER(&json);
+    CrawlReport report = {
+        .n_notes = 3,
+        .notes = { { NOTE_ROBOTS_RULE, STR("http://a.test"), STR("line 2: Disallow: /x"), 1 },
+                   { NOTE_ROBOTS_UNREACHABLE, STR("http://b.test"), STR("refused"), 1200 },
+                   { NOTE_SITEMAP_CUT, STR("http://a.test/s.xml"), STR("50 000 URLs"), 1 } },
+        .more_notes = 2,
+    };
+
+    report_write_text(&report, &text);
+    EXPECT(says(&text, "  robots.txt of http://a.test: line 2: Disallow: /x: 1 page\n"));
+    EXPECT(says(&text, "  robots.txt of http://b.test cannot be had: refused: 1 200 pages\n"));
+    EXPECT(says(&text, "  sitemap http://a.test/s.xml was not read to its end: 50 000 URLs\n"));
+    EXPECT(says(&text, "  and 2 other reasons like these\n"));
+    json_write_object(&writer);
+    report_write_json(&report, &writer);
+    json_write_object_end(&writer);
+    EXPECT(says(&json, "{\"kind\":\"robots_rule\",\"subject\":\"http://a.test\","
+                       "\"why\":\"line 2: Disallow: /x\",\"count\":1}"));
+    EXPECT(says(&json, "\"more_notes\":2"));
+}
+
 TEST_MAIN()

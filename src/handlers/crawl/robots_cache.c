@@ -15,12 +15,15 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "codec/http_text.h"
 
-#define DOUBLED_MAX 10 /* times the wait between tries doubles */
+#define DOUBLED_MAX 10  /* times the wait between tries doubles */
+#define CAUSE_BYTES 300 /* of words that say why a robots.txt cannot be had */
 
 typedef struct Entry {
     ListLink use; /* in RobotsCache.entries */
     Robots *robots;
+    char *cause;           /* owned: why it is down; NULL: it is not */
     bool has_copy;         /* robots is from an answer, not from the lack of one */
     bool is_down;          /* stay away, because nobody knows */
     unsigned failures;     /* in a row */
@@ -63,6 +66,7 @@ static void entry_free(RobotsCache *cache, Entry *entry)
     cache->bytes -= entry->bytes;
     list_remove(&entry->use);
     robots_free(entry->robots);
+    mem_free(entry->cause);
     mem_free(entry);
 }
 
@@ -168,6 +172,16 @@ int robots_cache_ask(RobotsCache *cache, Str url, int64_t now_ms, int64_t *ret_w
                                                             : ROBOTS_CACHE_DISALLOWED;
 }
 
+void robots_cache_explain(RobotsCache *cache, Str url, Buf *out)
+{
+    Entry *entry = find_entry(cache, url);
+
+    if (entry && entry->cause)
+        buf_add_c(out, entry->cause);
+    else if (entry)
+        robots_explain(entry->robots, robots_target(url), out);
+}
+
 /* ---- taking answers ---------------------------------------------------------------------------*/
 
 static void make_room(RobotsCache *cache, const Entry *keep)
@@ -199,14 +213,36 @@ static Entry *get_entry(RobotsCache *cache, Str authority)
     return entry;
 }
 
+static void charge(RobotsCache *cache, Entry *entry)
+{
+    cache->bytes -= entry->bytes;
+    entry->bytes = sizeof(*entry) + entry->authority_bytes + robots_bytes(entry->robots) +
+                   (entry->cause ? strlen(entry->cause) + 1 : 0);
+    cache->bytes += entry->bytes;
+}
+
 static void set_rules(RobotsCache *cache, Entry *entry, TAKES Robots *robots, bool is_copy)
 {
     robots_free(entry->robots);
     entry->robots = robots;
     entry->has_copy = is_copy;
-    cache->bytes -= entry->bytes;
-    entry->bytes = sizeof(*entry) + entry->authority_bytes + robots_bytes(robots);
-    cache->bytes += entry->bytes;
+    charge(cache, entry);
+}
+
+/* Why there are no rules, when there are none. */
+static void set_cause(RobotsCache *cache, Entry *entry, const RobotsRecord *record)
+{
+    AUTO(buf_deinit) Buf text = { 0 };
+
+    mem_free(entry->cause);
+    entry->cause = NULL;
+    if (entry->is_down && record->status > 0)
+        buf_printf(&text, "answered %d %s", record->status, http_reason(record->status));
+    else if (entry->is_down)
+        buf_add_str(&text, str_cut_utf8(record->cause, CAUSE_BYTES));
+    if (text.len)
+        entry->cause = buf_take_c(&text);
+    charge(cache, entry);
 }
 
 /* Apply USE to ENTRY; BODY is of a 2xx. */
@@ -247,6 +283,7 @@ int robots_cache_take(RobotsCache *cache, RobotsRecord *record, int64_t now_ms)
 
     if (r < 0)
         return r;
+    set_cause(cache, entry, record);
     entry->good_until_ms = now_ms + policy.good_ms;
     entry->next_try_ms = 0;
     if (!policy.is_unreachable) {

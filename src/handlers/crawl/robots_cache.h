@@ -52,8 +52,12 @@ enum {
  * For links and redirects that the pipeline wants to judge early, too. */
 int robots_cache_ask(RobotsCache *cache, Str url, int64_t now_ms, int64_t *ret_when_ms);
 
-/* The rules of URL's authority, for its sitemaps and for robots_explain, old ones too; NULL when
- * there are none. Borrowed until the next suspension. */
+/* Append why URL may not be fetched, where that is the answer: the line that says so, or why the
+ * rules cannot be had. */
+void robots_cache_explain(RobotsCache *cache, Str url, Buf *out);
+
+/* The rules of URL's authority, old ones too; NULL when there are none. Borrowed until the next
+ * suspension. */
 const Robots *robots_cache_find(RobotsCache *cache, Str url);
 
 /* What an authority answered; and, with the times, what is kept in the state file. */
@@ -64,6 +68,7 @@ typedef struct RobotsRecord {
     Str cache_control;
     int64_t age_ms;
     bool is_final; /* no answer will ever come: no further tries while pages wait */
+    Str cause;     /* why there was no answer: "connect: Connection refused"; not kept in files */
 
     int64_t good_until_ms;        /* set by robots_cache_take */
     int64_t unreachable_since_ms; /* the same; 0: it is not */
@@ -75,5 +80,6 @@ MUST int robots_cache_take(RobotsCache *cache, RobotsRecord *record, int64_t now
 /* Take a record of the state file. Its body is parsed anew. 0 or -ENOMEM. */
 MUST int robots_cache_restore(RobotsCache *cache, const RobotsRecord *record);
 
+/* For tests. */
 size_t robots_cache_len(const RobotsCache *cache);
 size_t robots_cache_bytes(const RobotsCache *cache);

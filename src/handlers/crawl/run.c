@@ -159,6 +159,7 @@ SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery, int64_t co
                     .product_token = crawl->rules.robots_agent,
                     .timeout_ms = args->timeout_ms },
         .client = crawl->client,
+        .notes = crawl->notes,
         .pages_max = (uint64_t) args->count,
         .host_pages_max = (uint64_t) args->per_host_count,
         .gives_barred = args->error_rows,
@@ -335,6 +336,19 @@ static void count_ended(Crawl *crawl)
     report->queued = stats.by_state[PAGE_QUEUED] + stats.by_state[PAGE_LEASED];
 }
 
+/* The notes that are shown, with texts that outlive the crawl. */
+static void copy_notes(Crawl *crawl)
+{
+    CrawlReport *report = crawl->report;
+    Arena *arena = crawl->task->arena;
+
+    report->n_notes = notes_top(crawl->notes, report->notes, REPORT_NOTES, &report->more_notes);
+    for (size_t i = 0; i < report->n_notes; i++) {
+        report->notes[i].subject = arena_copy(arena, report->notes[i].subject);
+        report->notes[i].why = arena_copy(arena, report->notes[i].why);
+    }
+}
+
 static void fill_report(Crawl *crawl)
 {
     CrawlReport *report = crawl->report;
@@ -354,6 +368,7 @@ static void fill_report(Crawl *crawl)
         reading_sum(crawl->reading, fields, report);
         report->fields = fields;
     }
+    copy_notes(crawl);
     report->n_slowest = scheduler_slowest(crawl->scheduler, report->slowest, REPORT_SLOWEST);
     for (size_t i = 0; i < report->n_slowest; i++)
         report->slowest[i].host = arena_copy(crawl->task->arena, report->slowest[i].host);
@@ -387,6 +402,7 @@ SUSPENDS static int close_all(Crawl *crawl)
     if (crawl->cookies)
         http_cookies_free(crawl->cookies);
     scope_free(crawl->scope);
+    notes_free(crawl->notes);
     map_deinit(&crawl->redirects);
     arena_deinit(&crawl->redirect_arena);
     arena_deinit(&crawl->scratch);
@@ -429,6 +445,7 @@ int crawl_run_once(Task *task, const CrawlArgs *args, CrawlPlan *plan, const Cra
                       .policy = is_open ? HTTP_POLICY_ALLOW_ALL : HTTP_POLICY_DENY_PRIVATE,
                       .report = &result->report };
     map_init(&crawl->redirects, sl_random(), sl_random());
+    crawl->notes = notes_new();
     crawl->report->started_ms = sl_wall_ms();
     crawl->report->started_ns = sl_clock_ns();
     r = open_all(crawl, nursery, opts);

@@ -28,6 +28,7 @@
 
 #include "handlers/crawl/frontier.h"
 #include "handlers/crawl/gate.h"
+#include "handlers/crawl/notes.h"
 #include "handlers/crawl/robots_cache.h"
 #include "net/http_client.h"
 
@@ -62,8 +63,9 @@ typedef struct SchedulerOpts {
     FrontierOpts frontier;
     GateOpts gate;
     RobotsCacheOpts robots;
-    HttpClient *client;      /* for robots.txt; NULL only with robots.is_ignored */
-    uint64_t pages_max;      /* that end as outcomes of the class PAGE, redirects left out; then
+    HttpClient *client; /* for robots.txt; NULL only with robots.is_ignored */
+    Notes *notes;       /* of what robots.txt kept the crawl from, and why; NULL: nobody asks */
+    uint64_t pages_max; /* that end as outcomes of the class PAGE, redirects left out; then
                                 SCHEDULER_END. Those of earlier processes count. 0: no limit */
     uint64_t host_pages_max; /* of one host; then its others end as TOO_MANY. 0: no limit */
     bool gives_barred;       /* scheduler_next gives pages that robots.txt or its absence forbids,

@@ -23,6 +23,7 @@ typedef struct Fetch {
     Buf url;
     Buf body;
     bool is_cut; /* body is full: the rest was not read */
+    Err error;   /* why the last hop had no answer; code 0: it had one */
     HttpAnswer answer;
 } Fetch;
 
@@ -104,6 +105,7 @@ SUSPENDS static int hop(Fetch *fetch, CrawlOutcome *ret_outcome)
     http_answer_reset(&fetch->answer);
     buf_reset(&fetch->body);
     fetch->is_cut = false;
+    fetch->error.code = 0;
     r = http_client_call(fetch->scheduler->opts.client, &call, &fetch->answer);
     if (fetch->is_cut && r < 0) {
         err_take(r, NULL);
@@ -116,7 +118,7 @@ SUSPENDS static int hop(Fetch *fetch, CrawlOutcome *ret_outcome)
     if (r < 0) {
         *ret_outcome = crawl_outcome_of_error(r);
         fetch->answer.status = ROBOTS_UNREACHABLE;
-        err_take(r, NULL);
+        err_take(r, &fetch->error);
     }
     return 0;
 }
@@ -162,6 +164,20 @@ static int64_t age_ms(const HttpAnswer *answer)
     return (int64_t) seconds * MS_PER_S;
 }
 
+/* Why there was no answer, without the request that everybody knows. */
+static Str cause_of(const Fetch *fetch, Str authority)
+{
+    Str text = str_from_c(fetch->error.code ? fetch->error.text : NULL), rest = text;
+    const Str parts[] = { STR("GET "), authority, STR("/robots.txt: ") };
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (!str_starts(rest, parts[i]))
+            return text;
+        rest = str_sub(rest, parts[i].len, rest.len);
+    }
+    return rest;
+}
+
 static int take_answer(Fetch *fetch, Host *host, Str authority, int status, CrawlOutcome outcome)
 {
     Scheduler *scheduler = fetch->scheduler;
@@ -172,6 +188,7 @@ static int take_answer(Fetch *fetch, Host *host, Str authority, int status, Craw
         .cache_control = http_answer_header(&fetch->answer, "Cache-Control"),
         .age_ms = age_ms(&fetch->answer),
         .is_final = outcome == CRAWL_FORBIDDEN,
+        .cause = cause_of(fetch, authority),
     };
     const Robots *robots;
     int r = robots_cache_take(scheduler->robots, &record, sl_wall_ms());
@@ -183,6 +200,8 @@ static int take_answer(Fetch *fetch, Host *host, Str authority, int status, Craw
     robots = robots_cache_find(scheduler->robots, authority);
     if (robots)
         gate_host_crawl_delay(scheduler->gate, &host->gate, robots_crawl_delay_ms(robots));
+    if (robots && (fetch->is_cut || robots_is_cut(robots)))
+        notes_add_robots_cut(scheduler->opts.notes, authority, fetch->is_cut);
     if (status < 200 || status > 299)
         record.body = (Str){ 0 };
     frontier_keep_robots(scheduler->frontier, &record);

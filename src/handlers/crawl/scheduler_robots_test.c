@@ -386,4 +386,70 @@ ROBOTS_TEST(an_outage_is_over_for_a_crawl_that_goes_on, .status = 503)
     expect_rules(world, &stats);
 }
 
+/* ---- notes ------------------------------------------------------------------------------------*/
+
+/* What there is to say of the crawl: the only note. */
+static void expect_note(World *world, NoteKind kind, const char *why, uint64_t count)
+{
+    Note notes[2];
+    uint64_t more;
+
+    REQUIRE(notes_top(world->opts.notes, notes, 2, &more) == 1);
+    EXPECT_EQ(notes[0].kind, kind);
+    EXPECT(str_starts(notes[0].subject, STR_C("http://")));
+    EXPECT(str_contains(notes[0].why, str_from_c(why)));
+    EXPECT_EQ(notes[0].count, count);
+}
+
+/* Who is turned away is told by which line. */
+ROBOTS_TEST(notes_name_the_line)
+{
+    AUTO(notes_free) Notes *notes = notes_new();
+
+    world->opts.notes = notes;
+    (void) crawl(world, "a.test");
+    expect_note(world, NOTE_ROBOTS_RULE, "line 2: Disallow: /private/ (group of *)", 1);
+}
+
+ROBOTS_TEST(notes_name_the_status_of_a_robots_that_cannot_be_had, .status = 503)
+{
+    AUTO(notes_free) Notes *notes = notes_new();
+
+    world->opts.notes = notes;
+    (void) crawl(world, "a.test");
+    expect_note(world, NOTE_ROBOTS_UNREACHABLE, "answered 503 Service Unavailable", 5);
+}
+
+ROBOTS_TEST(notes_name_a_timeout, .hangs = true)
+{
+    AUTO(notes_free) Notes *notes = notes_new();
+
+    world->opts.notes = notes;
+    (void) crawl(world, "a.test");
+    expect_note(world, NOTE_ROBOTS_UNREACHABLE, "timed out after", 5);
+}
+
+/* A host that refuses connections. */
+ROBOTS_TEST(notes_name_a_refusal)
+{
+    AUTO(notes_free) Notes *notes = notes_new();
+
+    world->opts.notes = notes;
+    world->port = 1;
+    (void) crawl(world, "a.test");
+    expect_note(world, NOTE_ROBOTS_UNREACHABLE, "refused", 5);
+}
+
+/* What lies behind the limit does not count, and that is said. */
+ROBOTS_TEST(notes_name_a_robots_that_is_cut)
+{
+    AUTO(notes_free) Notes *notes = notes_new();
+
+    world->opts.notes = notes;
+    while (world->long_body.len <= LIMIT_ROBOTS_BYTES)
+        buf_add_c(&world->long_body, "# nothing\n");
+    (void) crawl(world, "a.test");
+    expect_note(world, NOTE_ROBOTS_CUT, "512000 bytes", 1);
+}
+
 TEST_MAIN()

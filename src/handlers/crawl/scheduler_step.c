@@ -272,6 +272,19 @@ static PageItem *lease(Scheduler *scheduler, Host *host, CrawlOutcome barred, in
     return item;
 }
 
+/* ITEM ends unasked, BARRED by its robots.txt or by the lack of one. */
+static void note_barred(Scheduler *scheduler, const PageItem *item, CrawlOutcome barred)
+{
+    AUTO(buf_deinit) Buf why = { 0 };
+
+    if (barred == CRAWL_TOO_MANY || !scheduler->opts.notes)
+        return;
+    robots_cache_explain(scheduler->robots, item->page.url, &why);
+    notes_add(scheduler->opts.notes,
+              barred == CRAWL_ROBOTS ? NOTE_ROBOTS_RULE : NOTE_ROBOTS_UNREACHABLE,
+              robots_authority(item->page.url), buf_str(&why), 1);
+}
+
 /* Test HOST, which is in no list; its state is IDLE. 0: *ret_item; STEP_ROBOTS; STEP_NONE: it has
  * been put where it waits. */
 static int test_host(Scheduler *scheduler, Host *host, PageItem **ret_item)
@@ -294,6 +307,7 @@ static int test_host(Scheduler *scheduler, Host *host, PageItem **ret_item)
             return STEP_NONE;
         if (test != TEST_BARRED)
             break;
+        note_barred(scheduler, frontier_peek(host), barred);
         if (scheduler->opts.gives_barred && barred != CRAWL_TOO_MANY) {
             *ret_item = lease(scheduler, host, barred, now_ns);
             return 0;

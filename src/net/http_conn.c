@@ -268,6 +268,7 @@ SUSPENDS static bool answer(HttpConn *conn)
 
     conn->requests++;
     exchange->will_close = !exchange->request.keep_alive || server->is_draining ||
+                           server->is_retiring ||
                            (server->opts.requests_max > 0 &&
                             conn->requests >= server->opts.requests_max);
     r = prepare(exchange, &status);
@@ -282,7 +283,7 @@ SUSPENDS static bool answer(HttpConn *conn)
         exchange->will_close = true;
         conn->wants_linger = true;
     }
-    if (server->is_draining)
+    if (server->is_draining || server->is_retiring)
         exchange->will_close = true;
     if (exchange->will_close && exchange->request.keep_alive)
         conn->wants_linger = true; /* the client may have sent its next request already */

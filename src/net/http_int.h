@@ -89,6 +89,8 @@ struct HttpServer {
     sl_scope *accept_scope; /* of the acceptor's wait; NULL when it does not wait */
     sl_cond changed;        /* a connection ended, or draining began */
     sl_event ended;         /* the acceptor's fiber is over */
+    bool is_retiring;       /* answers end their connections */
+    bool is_closed;         /* takes no further connections */
     bool is_draining;
     WorkingSet *pool;
     size_t n_pool;

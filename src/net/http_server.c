@@ -1,9 +1,9 @@
 /*
  * The server: an acceptor's fiber, its connections' fibers, and the buffers they share.
  *
- * Life: start -> (drain) -> stop. The acceptor owns the nursery of all fibers. When draining begins
- * it stops accepting, waits until every connection has ended, and ends itself; stop waits for that,
- * at most its grace, and then cancels the scopes of the connections that are left.
+ * Life: start -> (retire) -> (drain) -> stop. The acceptor owns the nursery of all fibers. When
+ * draining begins it stops accepting, waits until every connection has ended, and ends itself; stop
+ * waits for that, at most its grace, and then cancels the scopes of the connections that are left.
  *
  * Working sets are pooled last in, first out: at any load that one core can answer, few are in use,
  * and those stay in its caches.
@@ -148,7 +148,7 @@ SUSPENDS static int accept_until_drained(HttpServer *server)
 
     sl_scope_begin(&scope);
     server->accept_scope = &scope;
-    while (!server->is_draining) {
+    while (!server->is_draining && !server->is_closed) {
         Stream *stream = NULL;
 
         if (++in_a_row % ACCEPTS_IN_A_ROW == 0)
@@ -275,6 +275,15 @@ void http_server_drain(HttpServer *server)
     list_each(&server->idle_conns, link)
         sl_scope_cancel(&LIST_ITEM(link, HttpConn, idle_link)->io);
     sl_cond_wake_all(&server->changed);
+}
+
+void http_server_retire(HttpServer *server, bool accepts)
+{
+    ASSERT(server && server->tag == HTTP_SERVER_TAG);
+    server->is_retiring = true;
+    server->is_closed = server->is_closed || !accepts;
+    if (server->is_closed && server->accept_scope)
+        sl_scope_cancel(server->accept_scope);
 }
 
 bool http_server_is_draining(const HttpServer *server)

@@ -78,6 +78,12 @@ void http_server_drain(HttpServer *server);
 bool http_server_is_draining(const HttpServer *server);
 
 /*
+ * Before draining: every answer from here on carries `Connection: close` and ends its connection;
+ * idle connections stay for a last request. Without ACCEPTS no further connections are taken.
+ */
+void http_server_retire(HttpServer *server, bool accepts);
+
+/*
  * Drain, wait at most GRACE_MS for what is in progress, cancel the rest, free. NULL is nothing.
  * Returns when all fibers have ended, also when the caller is cancelled.
  */

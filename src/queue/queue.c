@@ -25,11 +25,27 @@ static StoreRetention default_retention(void)
                              .discarded_max = LIMIT_RETENTION_DISCARDED };
 }
 
+/* A store on this machine waits for its disk, or does not. */
+static int set_durability(const QueueOpts *opts, StoreOpts *store)
+{
+    store->config.durability = opts->durability;
+    if (store->driver->remote || opts->durability.len == 0)
+        return 0;
+    store->config.is_async = str_eq_c(opts->durability, "async");
+    if (!store->config.is_async && !str_eq_c(opts->durability, "sync"))
+        return fail(-ERR_USAGE, "durability: the store %s takes sync or async, not \"%.*s\"",
+                    store->driver->name, (int) MIN(opts->durability.len, (size_t) 40),
+                    opts->durability.data);
+    return 0;
+}
+
 int queue_start(sl_nursery *nursery, const QueueOpts *opts, Queues **ret_queues)
 {
     StoreOpts store = { .config = { .is_async = opts->is_async,
                                     .max_bytes = opts->max_bytes,
                                     .reserve_bytes = opts->reserve_bytes,
+                                    .allow_eviction = opts->allow_eviction,
+                                    .nursery = nursery,
                                     .image = opts->image },
                         .listener = events_from_store };
     Queues *queues;
@@ -37,6 +53,8 @@ int queue_start(sl_nursery *nursery, const QueueOpts *opts, Queues **ret_queues)
 
     ASSERT(nursery && opts->store);
     r = store_find_driver(str_from_c(opts->store), &store.driver, &store.config.path);
+    if (r == 0)
+        r = set_durability(opts, &store);
     if (r < 0)
         return r;
     queues = mem_new(Queues);
@@ -300,4 +318,19 @@ void queue_store_stats(Queues *queues, StoreStats *ret_stats)
 const char *queue_store_name(const Queues *queues)
 {
     return store_driver_name(queues->store);
+}
+
+size_t queue_store_notes(Queues *queues, StoreNote *notes, size_t max)
+{
+    return store_notes(queues->store, notes, max);
+}
+
+bool queue_is_shared(const Queues *queues)
+{
+    return store_is_remote(queues->store);
+}
+
+int64_t queue_now_ms(const Queues *queues)
+{
+    return store_now(queues->store).wall_ms;
 }

@@ -39,13 +39,15 @@ enum {
 /* ---- life ------------------------------------------------------------------------------------ */
 
 typedef struct QueueOpts {
-    const char *store;      /* "lmdb:DIR" or "memory:" */
-    bool is_async;          /* durability async */
-    int64_t max_bytes;      /* of the store; 0: LIMIT_STORE_MIB */
-    int64_t reserve_bytes;  /* 0: LIMIT_STORE_RESERVE */
-    int64_t lease_ms;       /* default length of a lease; 0: LIMIT_LEASE_MS */
-    uint32_t loss_limit;    /* lost leases before a job is discarded; 0: LIMIT_JOB_LOSSES */
-    int64_t idempotency_ms; /* how long a key is remembered; 0: LIMIT_IDEMPOTENCY_MS */
+    const char *store;     /* "lmdb:DIR", "memory:", "redis://…" */
+    bool is_async;         /* durability async, of a store on this machine */
+    Str durability;        /* the same in words, or what a store elsewhere knows; empty: is_async */
+    bool allow_eviction;   /* see StoreConfig */
+    int64_t max_bytes;     /* of the store; 0: LIMIT_STORE_MIB */
+    int64_t reserve_bytes; /* 0: LIMIT_STORE_RESERVE */
+    int64_t lease_ms;      /* default length of a lease; 0: LIMIT_LEASE_MS */
+    uint32_t loss_limit;   /* lost leases before a job is discarded; 0: LIMIT_JOB_LOSSES */
+    int64_t idempotency_ms;          /* how long a key is remembered; 0: LIMIT_IDEMPOTENCY_MS */
     const StoreRetention *retention; /* NULL: the LIMIT_RETENTION_… */
     struct MemoryImage *image;       /* memory: see StoreConfig */
 } QueueOpts;
@@ -218,6 +220,35 @@ MUST SUSPENDS int queue_check(Queues *queues, uint64_t *ret_jobs);
 /* A trivial read through the store: 0 when it answers. For readiness; the words say what is wrong.
  */
 MUST SUSPENDS int queue_ping(Queues *queues);
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+/*
+ * A worker's card: a JSON object that says who it is and what it does. It is to be put again
+ * before TTL_MS are over; then it is forgotten. -ERR_BUSY above LIMIT_WORKERS.
+ */
+MUST SUSPENDS int queue_worker_put(Queues *queues, Str name, Str card, int64_t ttl_ms);
+MUST SUSPENDS int queue_worker_remove(Queues *queues, Str name);
+
+typedef struct QueueWorker {
+    Str name;
+    Str card;
+} QueueWorker;
+
+/* A page of at most MAX cards by name, behind AFTER. */
+MUST SUSPENDS int queue_worker_list(Arena *arena, Queues *queues, Str after, size_t max,
+                                    QueueWorker **ret_workers, size_t *ret_n, bool *ret_has_more);
+
+/* ---- the store ------------------------------------------------------------------------------- */
+
+/* What an operator should know: how many of at most MAX were put into NOTES. */
+size_t queue_store_notes(Queues *queues, StoreNote *notes, size_t max);
+
+/* Whether other processes work on the same jobs. */
+bool queue_is_shared(const Queues *queues);
+
+/* The store's clock, wall time. */
+int64_t queue_now_ms(const Queues *queues);
 
 /* Memory, disk, counters; IS_FULL says that submits are refused. */
 void queue_store_stats(Queues *queues, StoreStats *ret_stats);

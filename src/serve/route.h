@@ -54,6 +54,7 @@ typedef struct Route {
     const char
         *content_type; /* of the answer; NULL means JSON, of the Open Job Spec's kind under /ojs */
     bool is_internal;  /* left out of the documentation */
+    bool is_probe;     /* answered also by a process that has no API (`sluice work --listen`) */
     RouteAnswer
         answers[ROUTE_ANSWERS_MAX]; /* ends with status 0; errors every route can give are added */
 

@@ -330,6 +330,8 @@ SUSPENDS static int on_request(void *ctx, HttpRequest *request, HttpResponse *re
     ASSERT(call.notes);
     call.route = call.notes->route;
     call.out = JSON_WRITER(&response->body);
+    if (call.route && serve->opts.only_probes && !call.route->is_probe)
+        return fail(-ERR_NOT_FOUND, "this process has no API, only workers");
     if (!call.route)
         return no_route(request, call.notes);
 
@@ -374,6 +376,7 @@ int serve_start(Serve **ret_serve, sl_nursery *nursery, Listener *listener, cons
     serve->started_ms = sl_wall_ms();
     rand_init(&serve->rand, sl_random());
     uuid_maker_init(&serve->ids, &serve->rand);
+    map_init(&serve->workers, sl_random(), sl_random());
 
     http.ctx = serve;
     http.on_head = on_head;
@@ -399,6 +402,8 @@ void serve_stop(Serve *serve, int64_t grace_ms)
     if (!serve)
         return;
     http_server_stop(serve->server, grace_ms);
+    serve_forget_workers(serve);
+    map_deinit(&serve->workers);
     router_free(serve->router);
     buf_deinit(&serve->openapi);
     mem_free(serve);

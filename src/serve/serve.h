@@ -28,6 +28,8 @@ typedef struct ServeOpts {
     const RunDoors *doors; /* for its runs; may be NULL */
     struct Events *events; /* of all loops, borrowed; may be NULL */
 
+    bool only_probes; /* routes that are probes, nothing else */
+
     size_t runs_max;            /* direct runs at once on this loop; 0 means LIMIT_SERVE_RUNS */
     HttpServerOpts http_limits; /* only its limits are read */
 } ServeOpts;
@@ -39,6 +41,16 @@ MUST SUSPENDS int serve_start(Serve **ret_serve, sl_nursery *nursery, Listener *
 /* From here on /readyz says 503 and why ("stopping"), while requests are still answered. REASON is
  * static text. */
 void serve_set_unready(Serve *serve, const char *reason);
+
+/*
+ * Begin to leave: what comes is answered still, with `Connection: close`; requests that wait for
+ * something are answered at once with what there is. So the connections come to an end one by one,
+ * as their clients use them. Without ACCEPTS no further ones are taken: somebody else does.
+ */
+void serve_retire(Serve *serve, bool accepts);
+
+/* How many connections are open. */
+size_t serve_connections(const Serve *serve);
 
 /* Drain for at most GRACE_MS and free. NULL is nothing. */
 SUSPENDS void serve_stop(Serve *serve, int64_t grace_ms);

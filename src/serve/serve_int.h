@@ -8,6 +8,8 @@
 #include "serve/router.h"
 #include "serve/serve.h"
 
+#include "base/list.h"
+#include "base/map.h"
 #include "base/rand.h"
 #include "codec/uuid.h"
 
@@ -19,6 +21,9 @@ struct Serve {
     UuidMaker ids;       /* for request ids */
     int64_t started_ms;  /* wall clock */
     const char *unready; /* why /readyz says no; NULL when it says yes */
+    bool is_retiring;    /* see serve_retire */
+    List waits;          /* ServeWait of the requests that wait */
+    Map workers;         /* name of a worker elsewhere -> WorkerSeen, as this loop has put it */
     size_t runs;         /* direct runs under way */
     Buf openapi;         /* made at the first request for it */
 };
@@ -49,6 +54,33 @@ SUSPENDS int serve_conflict(Call *call, int r, const JobId *id);
 
 /* Names of the backoff strategies, by JobBackoff. */
 extern const char *const envelope_backoff_names[JOB_BACKOFF_COUNT];
+
+/*
+ * Around something that a request waits for: it ends early when the process is about to leave. The
+ * scope is ended by the caller; -ECANCELED inside becomes 0 when that was the cause.
+ */
+typedef struct ServeWait {
+    ListLink link;
+    sl_scope scope;
+} ServeWait;
+
+void serve_wait_begin(Serve *serve, ServeWait *wait);
+MUST int serve_wait_end(Serve *serve, ServeWait *wait, int r);
+
+/*
+ * A worker elsewhere has shown itself: renew its card, now and then. It counts as gone when it is
+ * not heard of again in LIMIT_SERVE_WORKER_MS and WAIT_MS. RUNNING below zero: it did not say.
+ */
+typedef struct WorkerSign {
+    Str name;
+    const Str *queues;
+    size_t n_queues;
+    ssize_t running;
+    int64_t wait_ms;
+} WorkerSign;
+
+SUSPENDS void serve_note_worker(Call *call, const WorkerSign *sign);
+void serve_forget_workers(Serve *serve);
 
 /* Answer with a page of jobs. */
 MUST SUSPENDS int serve_list(Call *call, const ListOpts *opts);

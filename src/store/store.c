@@ -62,6 +62,10 @@ int store_find_driver(Str url, const StoreDriver **ret_driver, Str *ret_path)
                                  help, driver->help);
         len = MIN(len, sizeof(known) - 1);
     }
+    /* A URL may hold a password: what it is shows before the colon. */
+    if (scheme.len < url.len)
+        return fail(-ERR_USAGE, "store: \"%.*s:\" is none of %s",
+                    (int) MIN(scheme.len, (size_t) 40), scheme.data, known);
     return fail(-ERR_USAGE, "store: \"%.*s\" is none of %s", (int) MIN(url.len, (size_t) 100),
                 url.data ? url.data : "", known);
 }

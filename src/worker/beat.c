@@ -4,7 +4,8 @@
  * Each held job has its own time, a third of its lease after the last renewal; the beater sleeps
  * until the nearest, and takes with it what is due soon anyway. A job that arrives with a shorter
  * lease than all others moves the end of that sleep. Where cancellations are heard of in heartbeats
- * alone, a job is renewed at least once a second.
+ * alone, or may be (other processes work on the same store), a job is renewed at least once a
+ * second.
  *
  * A job that the queue says is lost is stopped only if it is still the lease that was asked about:
  * the same job may have ended meanwhile and have come back under another fence.
@@ -70,7 +71,7 @@ static int64_t beat_every_ns(const Worker *worker, const Job *job)
 {
     int64_t third = MAX(job->lease_length_ms, (int64_t) 3) * NS_PER_MS / 3;
 
-    return worker->opts.hears_events ? third : MIN(third, WORKER_BEAT_MAX_NS);
+    return worker->hears_all ? third : MIN(third, WORKER_BEAT_MAX_NS);
 }
 
 int64_t worker_plan_beat(Worker *worker, const Job *job)

@@ -38,10 +38,15 @@ int worker_pause_after(Worker *worker, int r, const char *what)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-static LeaseOpts lease_opts(const Worker *worker, size_t max, int64_t wait_ms)
+/* ORDER has room for the queues when they are weighted: the store reads it as long as the lease is
+ * on its way. */
+static LeaseOpts lease_opts(Worker *worker, Str *order, size_t max, int64_t wait_ms)
 {
+    if (worker->turns)
+        turns_next(worker->opts.queue_names, worker->opts.queue_weights, worker->turns,
+                   worker->opts.n_queue_names, order);
     return (LeaseOpts){
-        .queues = worker->opts.queue_names,
+        .queues = worker->turns ? order : worker->opts.queue_names,
         .n_queues = worker->opts.n_queue_names,
         .max = max,
         .lease_ms = worker->opts.lease_ms,
@@ -64,7 +69,7 @@ static void note_lease(Worker *worker, int r)
 SUSPENDS static int lease_and_wait(Worker *worker)
 {
     size_t max = worker_room(worker, 0), n = 0;
-    LeaseOpts opts = lease_opts(worker, max, -1);
+    LeaseOpts opts = lease_opts(worker, worker->leaser_queues, max, -1);
     Batch *batch = batch_new(max);
     sl_scope scope;
     int r;
@@ -158,13 +163,14 @@ static void settle(Worker *worker, Held *held)
 SUSPENDS static int exchange(Worker *worker, Finish *finishes, size_t n)
 {
     size_t max = worker->lease_scope ? 0 : worker_room(worker, n), taken = 0;
-    LeaseOpts opts = lease_opts(worker, max, 0);
+    LeaseOpts opts;
     Batch *batch;
     int r;
 
     if (max == 0)
         return queue_finish_many(worker->opts.queues, finishes, n);
 
+    opts = lease_opts(worker, worker->pump_queues, max, 0);
     batch = batch_new(max);
     worker->is_pump_leasing = true;
     r = queue_finish_and_lease(&batch->arena, worker->opts.queues, finishes, n, &opts, batch->jobs,

@@ -1,5 +1,5 @@
 /*
- * One worker's life: three fibers that keep it going, and a fiber for each slot that is busy.
+ * One worker's life: the fibers that keep it going, and a fiber for each slot that is busy.
  *
  *            leaser ──┐ waits in the queue while there is nothing to do
  *                     v
@@ -7,9 +7,10 @@
  *                ^                                                │
  *                └──────────── answers and the next jobs ─────────┘
  *   beater: renews the leases of all that are held, hears of cancellations
+ *   carder: keeps the worker's card in the registry
  *
  * Stopping goes the same way: drain (nothing new starts, what waits goes back), wait until nothing
- * is held, hurry (what runs is cancelled and goes back), wait again, then end the three fibers.
+ * is held, hurry (what runs is cancelled and goes back), wait again, then end the others.
  * What even then could not be answered comes back to the queue when its lease ends.
  */
 #include "worker/worker.h"
@@ -41,6 +42,8 @@ SUSPENDS static int worker_main(void *arg)
         r = sl_spawn(service, worker_pump, worker, .name = "pump");
     if (r == 0)
         r = sl_spawn(service, worker_beater, worker, .name = "heartbeat");
+    if (r == 0 && worker->opts.host)
+        r = sl_spawn(service, worker_carder, worker, .name = "card");
     if (r == 0)
         r = sl_event_wait(&worker->stop);
     worker->is_draining = true; /* also when it is cancelled from above: W3 */
@@ -49,6 +52,21 @@ SUSPENDS static int worker_main(void *arg)
     sl_event_set(&worker->ended);
     sl_cond_wake_all(&worker->idle_cond);
     return r;
+}
+
+static void worker_free(Worker *worker)
+{
+    Held *held;
+
+    while ((held = held_first(&worker->free))) {
+        list_remove(&held->link);
+        runner_deinit(&held->run);
+        mem_free(held);
+    }
+    mem_free(worker->turns);
+    mem_free(worker->leaser_queues);
+    mem_free(worker->pump_queues);
+    mem_free(worker);
 }
 
 static void set_name(Worker *worker, const char *name)
@@ -71,12 +89,19 @@ int worker_start(Worker **ret_worker, sl_nursery *nursery, const WorkerOpts *opt
     set_name(worker, opts->name);
     worker->opts.name = worker->name;
     worker->take_max = LIMIT_LEASE_JOBS;
+    worker->started_ms = sl_wall_ms();
+    worker->hears_all = opts->hears_events && !queue_is_shared(opts->queues);
+    if (opts->queue_weights && opts->n_queue_names > 0) {
+        worker->turns = mem_new_array(int64_t, opts->n_queue_names);
+        worker->leaser_queues = mem_new_array(Str, opts->n_queue_names);
+        worker->pump_queues = mem_new_array(Str, opts->n_queue_names);
+    }
     worker->filter = (StoreFilter){ .accepts = worker_accepts_type, .ctx = worker };
     worker->listener = (QueueListener){ .fn = worker_on_events, .ctx = worker };
 
     r = sl_spawn(nursery, worker_main, worker, .name = "worker");
     if (r < 0) {
-        mem_free(worker);
+        worker_free(worker);
         return wrap(r, "start worker");
     }
     if (worker->opts.hears_events)
@@ -95,6 +120,7 @@ void worker_drain(Worker *worker)
     if (worker->lease_scope)
         sl_scope_cancel(worker->lease_scope);
     (void) worker_release_waiting(worker, 0);
+    sl_event_set(&worker->card_changed);
 }
 
 void worker_hurry(Worker *worker)
@@ -159,18 +185,6 @@ static void forget_held(Worker *worker)
     while ((held = held_first(&worker->done)))
         held_release(worker, held);
     ASSERT(worker->held == 0 && worker->held_bytes == 0); /* W2 */
-}
-
-static void worker_free(Worker *worker)
-{
-    Held *held;
-
-    while ((held = held_first(&worker->free))) {
-        list_remove(&held->link);
-        runner_deinit(&held->run);
-        mem_free(held);
-    }
-    mem_free(worker);
 }
 
 void worker_stop(Worker *worker, int64_t grace_ms)

@@ -31,6 +31,9 @@ typedef struct WorkerOpts {
     size_t slots;           /* jobs that run at once; 0 means LIMIT_WORKER_SLOTS */
     const Str *queue_names; /* in order of preference; borrowed; none: any queue, in turn */
     size_t n_queue_names;
+    const uint32_t *queue_weights; /* one for each name: how often it is asked first; borrowed;
+                                      NULL: by preference */
+    const char *host;              /* where it runs, for its card; borrowed; NULL: has no card */
     const char *name;  /* of the worker in leases and logs; copied; default "worker-<pid>-<loop>" */
     int64_t lease_ms;  /* 0 means each job's own, else the engine's default */
     bool hears_events; /* this loop started the queues: cancellations arrive as events, not by

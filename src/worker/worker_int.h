@@ -52,10 +52,16 @@ typedef struct Held {
 
 struct Worker {
     WorkerOpts opts;
-    char name[64];
+    char name[128];
     sl_nursery *nursery; /* of the runners */
     StoreFilter filter;
     QueueListener listener;
+    bool hears_all;     /* every cancellation comes as an event */
+    int64_t *turns;     /* of weighted queues: how long each has waited to be first; or NULL */
+    Str *leaser_queues; /* their order in the leaser's lease, and in the pump's */
+    Str *pump_queues;
+    int64_t started_ms;    /* wall time */
+    sl_event card_changed; /* the card is to be put at once */
 
     List waiting;
     List running;
@@ -117,6 +123,20 @@ SUSPENDS int worker_pump(void *arg);
 
 /* Say now and then that the store fails, wait, and let the caller try again: 0, or -ECANCELED. */
 MUST SUSPENDS int worker_pause_after(Worker *worker, int r, const char *what);
+
+/* ---- turns.c --------------------------------------------------------------------------------- */
+
+/*
+ * Weighted turns: put the N queues NAMES with WEIGHTS into ORDER for the next lease. TURNS is what
+ * is kept between two calls, zero at first.
+ */
+void turns_next(const Str *names, const uint32_t *weights, int64_t *turns, size_t n,
+                Str *ret_order);
+
+/* ---- card.c ---------------------------------------------------------------------------------- */
+
+/* Fiber: keep the worker's card in the registry. Ends when cancelled, and then takes it out. */
+SUSPENDS int worker_carder(void *arg);
 
 /* ---- beat.c ---------------------------------------------------------------------------------- */
 

@@ -262,6 +262,8 @@ SUSPENDS static int get_job(Call *call)
 {
     const WaitQuery *query = call->query;
     int64_t wait_ms = MIN(query->wait_ms, (int64_t) LIMIT_SERVE_WAIT_MS);
+    bool is_read = false;
+    ServeWait wait;
     Job job;
     JobId id;
     int r;
@@ -272,9 +274,13 @@ SUSPENDS static int get_job(Call *call)
     if (r < 0)
         return r;
 
-    if (wait_ms > 0)
+    if (wait_ms > 0) {
+        serve_wait_begin(call->serve, &wait);
         r = queue_wait_job(call->request->arena, call->serve->opts.queues, &id, wait_ms, &job);
-    else
+        is_read = r >= 0;
+        r = serve_wait_end(call->serve, &wait, r);
+    }
+    if (r >= 0 && !is_read)
         r = queue_get(call->request->arena, call->serve->opts.queues, &id, &job);
     if (r < 0)
         return serve_conflict(call, r, &id);

@@ -8,6 +8,8 @@
 
 #include <sluice/version.h>
 
+#include <errno.h>
+
 static int get_healthz(Call *call)
 {
     static const Str alive = STR("{\"status\":\"ok\"}");
@@ -18,63 +20,90 @@ static int get_healthz(Call *call)
 
 /* ---- readiness ------------------------------------------------------------------------------- */
 
-typedef struct Check {
-    const char *name;
-    bool is_ok;
-    char why[160]; /* NUL-terminated; empty when it is */
-} Check;
-
-static void set_check(Check *check, const char *name, bool is_ok, const char *why)
+/* One line of the answer. */
+static bool write_check(JsonWriter *out, const char *name, bool is_ok, const char *why)
 {
-    check->name = name;
-    check->is_ok = is_ok;
-    check->why[0] = '\0';
+    json_write_object(out);
+    json_write_member_c(out, "name", name);
+    json_write_member_bool(out, "ok", is_ok);
     if (!is_ok)
-        (void) strncat(check->why, why, sizeof(check->why) - 1);
+        json_write_member_c(out, "reason", why);
+    json_write_object_end(out);
+    return is_ok;
 }
 
-/* What must hold to take work; the number of checks. */
-SUSPENDS static size_t run_checks(Serve *serve, Check *checks)
+/* What an operator should know of the store; false when something of it is broken. */
+static bool write_notes(JsonWriter *out, const StoreNote *notes, size_t n)
 {
-    StoreStats stats;
-    int r = queue_ping(serve->opts.queues);
+    static const char *const kinds[] = {
+        [STORE_NOTE_FACT] = "fact", [STORE_NOTE_WARNING] = "warning", [STORE_NOTE_BROKEN] = "broken"
+    };
+    bool is_ok = true;
 
-    set_check(&checks[0], "store", r == 0, r < 0 ? err_text(r) : "");
-    queue_store_stats(serve->opts.queues, &stats);
-    set_check(&checks[1], "room", !stats.is_full, "the store has no room: submits get 507");
-    set_check(&checks[2], "accepting", !serve->unready, serve->unready ? serve->unready : "");
-    return 3;
-}
-
-static bool write_checks(JsonWriter *out, const Check *checks, size_t n)
-{
-    bool is_ready = true;
-
-    json_write_key(out, "checks");
+    json_write_key(out, "notes");
     json_write_array(out);
     for (size_t i = 0; i < n; i++) {
         json_write_object(out);
-        json_write_member_c(out, "name", checks[i].name);
-        json_write_member_bool(out, "ok", checks[i].is_ok);
-        if (!checks[i].is_ok)
-            json_write_member_c(out, "reason", checks[i].why);
+        json_write_member_c(out, "kind", kinds[notes[i].kind]);
+        json_write_member_c(out, "name", notes[i].name);
+        json_write_member_c(out, "text", notes[i].text);
         json_write_object_end(out);
-        is_ready = is_ready && checks[i].is_ok;
+        is_ok = is_ok && notes[i].kind != STORE_NOTE_BROKEN;
     }
     json_write_array_end(out);
-    return is_ready;
+    return is_ok;
+}
+
+static const char *first_broken(const StoreNote *notes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (notes[i].kind == STORE_NOTE_BROKEN)
+            return notes[i].text;
+    }
+    return "";
+}
+
+SUSPENDS static int ping(void *arg)
+{
+    return queue_ping(arg);
+}
+
+/* The store's answer to a trivial question, not waited for longer than a probe would. */
+SUSPENDS static int ping_store(Serve *serve)
+{
+    int r = sl_with_timeout(LIMIT_SERVE_PING_MS, ping, serve->opts.queues);
+
+    return r == -ETIMEDOUT ? fail(-ERR_UNAVAILABLE, "the store does not answer") : r;
 }
 
 SUSPENDS static int get_readyz(Call *call)
 {
-    Check checks[3];
-    size_t n = run_checks(call->serve, checks);
+    Serve *serve = call->serve;
+    JsonWriter *out = &call->out;
+    StoreNote *notes = arena_zalloc(call->request->arena, STORE_NOTES_MAX * sizeof(StoreNote));
+    StoreStats stats;
+    const char *why;
     bool is_ready;
+    size_t n;
+    int r = ping_store(serve);
 
-    json_write_object(&call->out);
-    is_ready = write_checks(&call->out, checks, n);
-    json_write_member_c(&call->out, "status", is_ready ? "ready" : "not ready");
-    json_write_object_end(&call->out);
+    if (r == -ECANCELED)
+        return r;
+    why = r < 0 ? arena_copy_c(call->request->arena, str_from_c(err_text(r))) : "";
+    queue_store_stats(serve->opts.queues, &stats);
+    n = queue_store_notes(serve->opts.queues, notes, STORE_NOTES_MAX);
+    json_write_object(out);
+    json_write_key(out, "checks");
+    json_write_array(out);
+    is_ready = write_check(out, "store", r == 0, why);
+    is_ready &= write_check(out, "room", !stats.is_full, "the store has no room: submits get 507");
+    is_ready &= write_check(out, "accepting", !serve->unready, serve->unready);
+    is_ready &= write_check(out, "settings", !*first_broken(notes, n), first_broken(notes, n));
+    json_write_array_end(out);
+    json_write_member_c(out, "store", queue_store_name(serve->opts.queues));
+    is_ready &= write_notes(out, notes, n);
+    json_write_member_c(out, "status", is_ready ? "ready" : "not ready");
+    json_write_object_end(out);
     if (!is_ready)
         call->response->status = 503;
     return 0;
@@ -85,8 +114,11 @@ SUSPENDS static int get_ojs_health(Call *call)
 {
     Serve *serve = call->serve;
     int64_t began_ns = sl_clock_ns();
-    int r = queue_ping(serve->opts.queues);
+    int r = ping_store(serve);
     bool is_ok = r == 0 && !serve->unready;
+
+    if (r == -ECANCELED)
+        return r;
 
     json_write_object(&call->out);
     json_write_member_c(&call->out, "status", is_ok ? "ok" : "degraded");
@@ -210,18 +242,21 @@ static const Route system_routes[] = {
     { .method = HTTP_METHOD_GET,
       .path = "/healthz",
       .operation = "getHealth",
+      .is_probe = true,
       .summary = "Whether the process is alive.",
       .answers = { { 200, "It is." } },
       .run = get_healthz },
     { .method = HTTP_METHOD_GET,
       .path = "/readyz",
       .operation = "getReadiness",
+      .is_probe = true,
       .summary = "Whether the engine takes work, and why not.",
       .answers = { { 200, "It does." }, { 503, "It does not; the checks say why." } },
       .run = get_readyz },
     { .method = HTTP_METHOD_GET,
       .path = "/metrics",
       .operation = "getMetrics",
+      .is_probe = true,
       .summary = "Metrics in Prometheus text format.",
       .content_type = "text/plain; version=0.0.4; charset=utf-8",
       .answers = { { 200, "The metrics.", "{\"type\":\"string\"}" } },

@@ -127,6 +127,8 @@ SUSPENDS static int fetch(Call *call)
 {
     static const EnvelopeOut out = { .has_lease_token = true };
     LeaseOpts opts = { 0 };
+    WorkerSign sign;
+    ServeWait wait;
     Job *jobs;
     size_t n = 0;
     int r;
@@ -141,8 +143,12 @@ SUSPENDS static int fetch(Call *call)
     if (r < 0)
         return r;
 
+    sign = (WorkerSign){ opts.worker, opts.queues, opts.n_queues, -1, opts.wait_ms };
+    serve_note_worker(call, &sign);
     jobs = arena_zalloc(call->request->arena, opts.max * sizeof(Job));
+    serve_wait_begin(call->serve, &wait);
     r = queue_lease(call->request->arena, call->serve->opts.queues, &opts, jobs, &n);
+    r = serve_wait_end(call->serve, &wait, r);
     if (r < 0)
         return r;
     if (r == QUEUE_EMPTY)
@@ -414,7 +420,9 @@ static void write_beats(Call *call, const char *name, const Beat *beats, size_t 
 /* What the worker should do from here on. */
 static const char *directive(const Serve *serve, const Beat *beats, size_t n)
 {
-    const char *state = serve->unready ? "terminate" : "running";
+    /* Where several processes share the store, the end of one is none of the workers' business. */
+    const char *state = serve->unready && !queue_is_shared(serve->opts.queues) ? "terminate"
+                                                                               : "running";
 
     for (size_t i = 0; i < n; i++) {
         if (beats[i].is_extended && beats[i].directive == JOB_DIRECTIVE_TERMINATE)
@@ -428,6 +436,7 @@ static const char *directive(const Serve *serve, const Beat *beats, size_t n)
 SUSPENDS static int heartbeat(Call *call)
 {
     Beat *beats = NULL;
+    WorkerSign sign;
     int64_t lease_ms;
     size_t n = 0;
     Str worker;
@@ -444,6 +453,8 @@ SUSPENDS static int heartbeat(Call *call)
         r = queue_heartbeat(call->serve->opts.queues, worker, lease_ms, beats, n);
     if (r < 0)
         return r;
+    sign = (WorkerSign){ .name = worker, .running = (ssize_t) n };
+    serve_note_worker(call, &sign);
 
     json_write_object(&call->out);
     json_write_member_c(&call->out, "state", directive(call->serve, beats, n));

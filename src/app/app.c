@@ -18,18 +18,14 @@
 
 /* ---- an engine ------------------------------------------------------------------------------- */
 
-static int run_engine(const void *flags, Str given, bool has_workers)
+static int run_engine(const void *flags, Str given, EngineFace face)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
     EngineConfig config;
     int r;
 
     r = config_settle(&arena, flags, given, &config);
-    if (r < 0)
-        return r;
-    if (!has_workers)
-        config.workers = 0;
-    return engine_run(&config);
+    return r < 0 ? r : engine_run(&config, face);
 }
 
 /* ---- what is built in ------------------------------------------------------------------------ */

@@ -9,13 +9,16 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/macro.h"
+#include "base/text.h"
+#include "codec/url.h"
 #include "codec/yaml.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define DAY_MS INT64_C(86400000)
 
-static const char *const durability_names[] = { "sync", "async", NULL };
 static const char *const level_names[] = { "debug", "info", "warn", "error", "off", NULL };
 static const char *const format_names[] = { "auto", "logfmt", "json", NULL };
 static const SchemaField queue_item = ITEM(STR, .pattern = SCHEMA_QUEUE_NAME,
@@ -24,20 +27,35 @@ static const SchemaField queue_item = ITEM(STR, .pattern = SCHEMA_QUEUE_NAME,
 static const SchemaField database_item = ITEM(STR, .range = RANGE(1, 1024));
 
 static const SchemaField config_fields[] = {
-    FIELD_STR(EngineConfig, listen, "address and port to serve on; port 0 takes a free one",
-              .default_text = "127.0.0.1:7584", .holder = "ADDR:PORT"),
-    FIELD_STR(EngineConfig, store, "where jobs live: lmdb:DIR, or memory: (lost at the end)",
+    FIELD_STR(EngineConfig, listen,
+              "address and port to serve on; port 0 takes a free one; default " CONFIG_LISTEN
+              ", and none for `work`",
+              .holder = "ADDR:PORT"),
+    FIELD_STR(EngineConfig, store,
+              "where jobs live: lmdb:DIR, redis://HOST/, memory: (lost at the end); ${NAME} is a "
+              "variable of the environment",
               .default_text = "lmdb:sluice-data", .holder = "STORE"),
+    FIELD_STR(EngineConfig, store_file, "a file whose first line is the store, for passwords",
+              .holder = "FILE"),
     FIELD_INT(EngineConfig, workers, "jobs that run at once; 0 takes jobs and runs none",
               .range = RANGE(0, 100000), .default_text = "64"),
+    FIELD_INT(EngineConfig, concurrency, "another name for --workers, which it overrules",
+              .range = RANGE(0, 100000), .absent = -1),
     FIELD_LIST(EngineConfig, queues, &queue_item,
                "a queue the workers serve, in order of preference; default: all, in turn",
                .range = RANGE(0, LIMIT_LEASE_QUEUES), .flag = "queue"),
+    FIELD_STR(EngineConfig, queue_weights,
+              "queues with weights: of a,b:2 b is asked first twice as often as a; without any "
+              "weight, in order of preference",
+              .range = RANGE(1, 8192), .flag = "queues", .holder = "NAME[:WEIGHT],…"),
     FIELD_INT(EngineConfig, loops, "loop threads; 0 is one for every two processors",
               .range = RANGE(0, 256), .default_text = "0"),
-    FIELD_ENUM(EngineConfig, durability, durability_names,
-               "sync answers when the disk has a job; async may lose the last 50 ms",
-               .default_text = "sync"),
+    FIELD_STR(EngineConfig, durability,
+              "lmdb: sync answers when the disk has a job, async may lose the last 50 ms; redis: "
+              "none, wait(N) replicas, waitaof",
+              .range = RANGE(1, 32), .holder = "WORD"),
+    FIELD_BOOL(EngineConfig, allow_eviction,
+               "take a Redis that may drop keys when its memory is full"),
     FIELD_STR(EngineConfig, config, "a YAML file with the same settings", .holder = "FILE"),
     FIELD_ENUM(EngineConfig, log_level, level_names, "the least that is logged",
                .default_text = "info"),
@@ -68,6 +86,14 @@ static const SchemaField config_fields[] = {
     FIELD_LIST(EngineConfig, rows_databases, &database_item,
                "the URL of a database that jobs may write rows to", .range = RANGE(0, 64),
                .flag = "rows-database"),
+    FIELD_BOOL(EngineConfig, reuse_port, "share the port with other processes (SO_REUSEPORT)"),
+    FIELD_STR(EngineConfig, handover,
+              "a Unix socket: the next engine that is started with it takes over the port, and "
+              "this one stops",
+              .holder = "FILE"),
+    FIELD_DURATION(EngineConfig, wait_for_store_ms, "wait_for_store",
+                   "how long to wait for a store that another process has open, or that is away",
+                   .range = RANGE(0, DAY_MS), .default_text = "0s"),
 };
 
 const Schema engine_config_schema = SCHEMA(EngineConfig, config_fields, "Settings of an engine.");
@@ -110,7 +136,153 @@ static void merge(JsonWriter *out, Json file, Json given)
     json_write_object_end(out);
 }
 
-int config_settle(Arena *arena, const EngineConfig *flags, Str given, EngineConfig *ret_config)
+/* ---- the store ------------------------------------------------------------------------------- */
+
+static int add_variable(Arena *arena, Buf *out, Str name, bool encodes)
+{
+    const char *value = name.len ? getenv(arena_copy_c(arena, name)) : NULL;
+
+    if (!value)
+        return fail(-ERR_CONFIG, "store: the variable %.*s of the environment is not set",
+                    (int) MIN(name.len, (size_t) 64), name.data);
+    if (encodes)
+        url_encode(out, str_from_c(value), URL_QUERY);
+    else
+        buf_add_c(out, value);
+    return 0;
+}
+
+int config_store_url(Arena *arena, Str text, Str *ret_url)
+{
+    AUTO(buf_deinit) Buf out = { 0 };
+    Str rest = text;
+
+    while (rest.len > 0) {
+        Str head, tail, name;
+        ssize_t end;
+        int r;
+
+        head = str_cut(rest, '$', &tail);
+        buf_add_str(&out, head);
+        if (head.len == rest.len)
+            break;
+        if (tail.len > 0 && tail.data[0] == '$') {
+            buf_add_char(&out, '$');
+            rest = str_sub(tail, 1, tail.len);
+            continue;
+        }
+        end = tail.len > 0 && tail.data[0] == '{' ? str_find(tail, '}') : -1;
+        if (end < 0)
+            return fail(-ERR_CONFIG, "store: write ${NAME} for a variable of the environment, $$ "
+                                     "for a dollar sign");
+        name = str_sub(tail, 1, (size_t) end - 1);
+        rest = str_sub(tail, (size_t) end + 1, tail.len);
+        r = add_variable(arena, &out, name, str_contains(buf_str(&out), str_from_c("://")));
+        if (r < 0)
+            return r;
+    }
+    *ret_url = arena_copy(arena, buf_str(&out));
+    return buf_check(&out);
+}
+
+int config_store_file(Arena *arena, Str path, Str *ret_url)
+{
+    Str text, rest;
+    int r = read_file(arena, path, &text);
+
+    if (r < 0)
+        return r;
+    text = str_trim(str_cut(text, '\n', &rest));
+    if (!text.len)
+        return fail(-ERR_CONFIG, "store_file: %.*s must have a store in its first line",
+                    (int) path.len, path.data);
+    return config_store_url(arena, text, ret_url);
+}
+
+/* ---- queues ---------------------------------------------------------------------------------- */
+
+static int read_weight(Str word, Str *ret_name, uint32_t *ret_weight, bool *is_weighted)
+{
+    uint64_t weight = 1;
+    Str after;
+
+    *ret_name = str_cut(word, ':', &after);
+    if (ret_name->len < word.len) {
+        *is_weighted = true;
+        if (str_to_u64(after, LIMIT_QUEUE_WEIGHT, &weight) < 0 || weight == 0)
+            return fail(-ERR_CONFIG, "queues: the weight in \"%.*s\" must be a number from 1 to %d",
+                        (int) MIN(word.len, (size_t) 160), word.data, LIMIT_QUEUE_WEIGHT);
+    }
+    *ret_weight = (uint32_t) weight;
+    if (!ret_name->len || ret_name->len > 128)
+        return fail(-ERR_CONFIG, "queues: \"%.*s\" has no name of a queue",
+                    (int) MIN(word.len, (size_t) 160), word.data);
+    for (size_t i = 0; i < ret_name->len; i++) {
+        char c = ret_name->data[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              (i > 0 && (c == '.' || c == '_' || c == '-'))))
+            return fail(-ERR_CONFIG, "queues: \"%.*s\" is no name of a queue", (int) ret_name->len,
+                        ret_name->data);
+    }
+    return 0;
+}
+
+/* Make names and weights of "a,b:2". A weight makes all of them weighted, 1 where none is said. */
+static int read_weights(Arena *arena, EngineConfig *config)
+{
+    Str rest = config->queue_weights, word;
+    Str *names = arena_zalloc(arena, LIMIT_LEASE_QUEUES * sizeof(Str));
+    uint32_t *weights = arena_zalloc(arena, LIMIT_LEASE_QUEUES * sizeof(uint32_t));
+    bool is_weighted = false;
+    size_t n = 0;
+
+    while (rest.len > 0) {
+        int r;
+
+        word = str_trim(str_cut(rest, ',', &rest));
+        if (n == LIMIT_LEASE_QUEUES)
+            return fail(-ERR_CONFIG, "queues: at most %d can be served", LIMIT_LEASE_QUEUES);
+        r = read_weight(word, &names[n], &weights[n], &is_weighted);
+        if (r < 0)
+            return r;
+        for (size_t i = 0; i < n; i++) {
+            if (str_eq(names[i], names[n]))
+                return fail(-ERR_CONFIG, "queues: \"%.*s\" stands there twice", (int) names[n].len,
+                            names[n].data);
+        }
+        n++;
+    }
+    config->queue_names = names;
+    config->weights = is_weighted ? weights : NULL;
+    config->n_queue_names = n;
+    return 0;
+}
+
+/* ---- settling -------------------------------------------------------------------------------- */
+
+/* What the settings mean, once all of them are known. */
+static int digest_settings(Arena *arena, EngineConfig *config)
+{
+    int r = 0;
+
+    if (config->concurrency >= 0)
+        config->workers = config->concurrency;
+    config->queue_names = config->queues.items;
+    config->n_queue_names = config->queues.len;
+    if (config->queue_weights.len && config->queues.len)
+        return fail(-ERR_CONFIG, "queues: say either --queue for each, or --queues with all");
+    if (config->queue_weights.len)
+        r = read_weights(arena, config);
+    if (r < 0)
+        return r;
+    return config->store_file.len ? config_store_file(arena, config->store_file, &config->store)
+                                  : config_store_url(arena, config->store, &config->store);
+}
+
+/* The settings of the file, under those that were GIVEN on the command line. */
+static int read_settings(Arena *arena, const EngineConfig *flags, Str given,
+                         EngineConfig *ret_config)
 {
     AUTO(buf_deinit) Buf merged = { 0 };
     JsonWriter out = JSON_WRITER(&merged);
@@ -136,4 +308,11 @@ int config_settle(Arena *arena, const EngineConfig *flags, Str given, EngineConf
     merge(&out, yaml.json.root, given_doc.root);
     return schema_decode_text(arena, &engine_config_schema, arena_copy(arena, buf_str(&merged)),
                               ret_config, NULL);
+}
+
+int config_settle(Arena *arena, const EngineConfig *flags, Str given, EngineConfig *ret_config)
+{
+    int r = read_settings(arena, flags, given, ret_config);
+
+    return r < 0 ? r : digest_settings(arena, ret_config);
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Settle what WORDS and the file sluice.yaml with TEXT (NULL: no file) say. */
 static int settle(Arena *arena, const char *const *words, size_t n, const char *text,
@@ -47,12 +48,13 @@ TEST(defaults)
     EngineConfig config;
 
     EXPECT_OK(settle(&arena, NULL, 0, NULL, &config));
-    EXPECT_STR(config.listen, STR_C("127.0.0.1:7584"));
+    EXPECT_EQ(config.listen.len, 0);
     EXPECT_STR(config.store, STR_C("lmdb:sluice-data"));
     EXPECT_EQ(config.workers, 64);
     EXPECT_EQ(config.loops, 0);
     EXPECT_EQ(config.queues.len, 0);
-    EXPECT_EQ(config.durability, CONFIG_SYNC);
+    EXPECT_EQ(config.durability.len, 0);
+    EXPECT_EQ(config.wait_for_store_ms, 0);
     EXPECT_EQ(config.lease_ms, 30000);
     EXPECT_EQ(config.drain_ms, 30000);
     EXPECT(!config.allow_private);
@@ -92,9 +94,8 @@ TEST(flags_win_over_the_file)
     EXPECT_EQ(config.workers, 3);
     EXPECT_EQ(config.lease_ms, 60000);
     EXPECT_STR(config.store, STR_C("memory:"));
-    EXPECT_EQ(config.durability, CONFIG_ASYNC);
+    EXPECT_STR(config.durability, STR_C("async"));
     EXPECT(config.allow_private);
-    EXPECT_STR(config.listen, STR_C("127.0.0.1:7584"));
     REQUIRE(config.queues.len == 2);
     EXPECT_STR(((const Str *) config.queues.items)[1], STR_C("slow"));
     arena_deinit(&arena);
@@ -134,7 +135,6 @@ TEST(mistakes_are_pointed_at)
         { "workres: 8\n", "workers" },
         { "workers: many\n", "sluice.yaml:1" },
         { "workers: -1\n", "sluice.yaml:1" },
-        { "durability: perhaps\n", "sluice.yaml:1" },
         { "queues: [\"Bad Name\"]\n", "sluice.yaml:1" },
         { "- a\n- b\n", "sluice.yaml" },
         { "workers: 1\nworkers: 2\n", "workers" },
@@ -150,6 +150,63 @@ TEST(mistakes_are_pointed_at)
             test_fail(__FILE__, __LINE__, "%s: got %d \"%s\"", bad[i].file, r,
                       r < 0 ? err_text(r) : "");
     }
+}
+
+/* Would catch weights that get lost, and a list without weights that is no order of preference. */
+TEST(queues_with_weights)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    EngineConfig config;
+
+    EXPECT_OK(SETTLE(NULL, &config, "--queues", "mail, slow:3"));
+    REQUIRE(config.n_queue_names == 2 && config.weights);
+    EXPECT_STR(config.queue_names[0], STR_C("mail"));
+    EXPECT_STR(config.queue_names[1], STR_C("slow"));
+    EXPECT_EQ(config.weights[0], 1);
+    EXPECT_EQ(config.weights[1], 3);
+    EXPECT_OK(SETTLE(NULL, &config, "--queues", "mail,slow"));
+    REQUIRE(config.n_queue_names == 2);
+    EXPECT(!config.weights);
+    EXPECT_OK(SETTLE("queue_weights: a:2\n", &config, "--concurrency", "9"));
+    REQUIRE(config.n_queue_names == 1);
+    EXPECT_EQ(config.workers, 9);
+    EXPECT_OK(SETTLE(NULL, &config, "--workers", "7"));
+    EXPECT_EQ(config.workers, 7);
+
+    static const char *const bad[] = {
+        "a:0", "a:x", "a:", ":2", "a,,b", "Bad", "a,a:2", "a:100001"
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        EXPECT_ERR(SETTLE(NULL, &config, "--queues", bad[i]), -ERR_CONFIG, "queues");
+    EXPECT_ERR(SETTLE(NULL, &config, "--queues", "a", "--queue", "b"), -ERR_CONFIG, "either");
+}
+
+/* Would catch a password that changes what the URL says, and a variable that is not there. */
+TEST(secrets_of_the_store)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    EngineConfig config;
+
+    REQUIRE(setenv("SLUICE_TEST_SECRET", "p@ss/w:rd", 1) == 0);
+    REQUIRE(setenv("SLUICE_TEST_STORE", "redis://:x@h/", 1) == 0);
+    EXPECT_OK(SETTLE(NULL, &config, "--store", "redis://:${SLUICE_TEST_SECRET}@h:1/"));
+    EXPECT_STR(config.store, STR_C("redis://:p%40ss%2Fw%3Ard@h:1/"));
+    EXPECT_OK(SETTLE(NULL, &config, "--store", "${SLUICE_TEST_STORE}"));
+    EXPECT_STR(config.store, STR_C("redis://:x@h/"));
+    EXPECT_OK(SETTLE(NULL, &config, "--store", "lmdb:a$$b"));
+    EXPECT_STR(config.store, STR_C("lmdb:a$b"));
+    EXPECT_ERR(SETTLE(NULL, &config, "--store", "redis://${SLUICE_TEST_NONE}@h"), -ERR_CONFIG,
+               "SLUICE_TEST_NONE");
+    EXPECT_ERR(SETTLE(NULL, &config, "--store", "redis://$x@h"), -ERR_CONFIG, "${NAME}");
+    EXPECT_ERR(SETTLE(NULL, &config, "--store", "redis://${x@h"), -ERR_CONFIG, "${NAME}");
+
+    FILE *file = fopen("secret", "we");
+    REQUIRE(file);
+    (void) fputs("  redis://:${SLUICE_TEST_SECRET}@h:1/ \nsecond\n", file);
+    (void) fclose(file);
+    EXPECT_OK(SETTLE(NULL, &config, "--store-file", "secret"));
+    EXPECT_STR(config.store, STR_C("redis://:p%40ss%2Fw%3Ard@h:1/"));
+    EXPECT_ERR(SETTLE(NULL, &config, "--store-file", "absent"), -ENOENT, "absent");
 }
 
 TEST(a_missing_file_is_named)

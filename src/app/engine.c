@@ -7,11 +7,18 @@
  *           back; wait for the running jobs; then the API drains; then the store closes
  *           second signal: running jobs are cancelled and go back
  *
+ * A stop because the next engine has taken the listening sockets (handover.h) is the same, but that
+ * the API stays ready to the last: it answers what it still gets, and asks its clients to come
+ * anew. With a store elsewhere it takes no connection from then on; with one of its own it goes on
+ * until the running jobs are done, because the next engine cannot answer before.
+ *
  * A part lives on its own loop, in a fiber that starts it, waits to be told to stop, and stops it.
  * Loop 0 owns the store's queues; the parts borrow them, and have all ended before they close.
  */
 #include "app/engine.h"
 
+#include "app/handover.h"
+#include "app/notify.h"
 #include "app/rows_rule.h"
 #include "app/shared_dir.h"
 #include "base/assert.h"
@@ -34,8 +41,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#define HOST_BYTES      65
+#define STORE_RETRY_MS  200
+#define RETIRE_MS       5000 /* for connections to end by themselves when others serve the port */
+#define RETIRE_LOOK_MS  20
 #define LISTEN_TRIES    20
 #define LISTEN_PAUSE_MS 50
 #define SERVE_GRACE_MS  2000 /* for requests in progress, once the workers have stopped */
@@ -61,6 +73,15 @@ typedef struct Part {
 
 struct Engine {
     const EngineConfig *config;
+    EngineFace face;
+    bool has_listener;
+    bool is_shared;    /* the store is elsewhere: others may work on it too */
+    Handover handover; /* the sockets that were given to this engine */
+    bool is_kept;      /* the sockets are open elsewhere too: closing ours loses no connection */
+    bool is_handed;    /* a successor has them */
+    int successor;     /* the connection to it; -1 */
+    Notify notify;
+    char host[HOST_BYTES];
     RunDoors doors;
     Queues *queues;
     Events *events;
@@ -98,10 +119,18 @@ SUSPENDS static int listen_patiently(const NetAddress *address, const ListenerOp
 SUSPENDS static int part_listen(Part *part)
 {
     Engine *engine = part->engine;
-    ListenerOpts opts = { .is_exclusive = engine->n_parts == 1 };
+    ListenerOpts opts = { .is_exclusive = engine->n_parts == 1 && !engine->config->reuse_port };
+    size_t given = engine->handover.n;
     int r;
 
-    r = listen_patiently(&engine->address, &opts, &part->listener);
+    if (given > 0 && part->index < given) {
+        r = listener_adopt(engine->handover.sockets[part->index], &part->listener);
+        engine->handover.sockets[part->index] = -1;
+    } else if (given > 0) {
+        r = listener_clone(engine->parts[part->index % given].listener, &part->listener);
+    } else {
+        r = listen_patiently(&engine->address, &opts, &part->listener);
+    }
     if (r == 0 && part->index == 0)
         engine->address = part->listener->address;
     return r;
@@ -119,13 +148,15 @@ SUSPENDS static int part_serve(Part *part, sl_nursery *nursery)
                         .events = engine->events,
                         .handlers = handlers_table,
                         .n_handlers = handlers_count,
+                        .only_probes = engine->face == ENGINE_WORKERS,
                         .http_limits = { .connections_max = (size_t) config->connections } };
     int r;
 
     r = http_client_start(&part->http, nursery, &http);
     serve.http = part->http;
-    if (r == 0)
-        r = part_listen(part);
+    if (r < 0 || !engine->has_listener)
+        return r;
+    r = part_listen(part);
     if (r == 0)
         r = serve_start(&part->serve, nursery, part->listener, &serve);
     return r;
@@ -134,6 +165,7 @@ SUSPENDS static int part_serve(Part *part, sl_nursery *nursery)
 SUSPENDS static int part_work(Part *part, sl_nursery *nursery)
 {
     const EngineConfig *config = part->engine->config;
+    char name[HOST_BYTES + 64];
     size_t share = ((size_t) config->workers + part->engine->n_parts - 1) / part->engine->n_parts;
     WorkerOpts opts = { .queues = part->engine->queues,
                         .doors = &part->engine->doors,
@@ -141,12 +173,17 @@ SUSPENDS static int part_work(Part *part, sl_nursery *nursery)
                         .n_handlers = handlers_count,
                         .http = part->http,
                         .slots = share,
-                        .queue_names = config->queues.items,
-                        .n_queue_names = config->queues.len,
+                        .queue_names = config->queue_names,
+                        .n_queue_names = config->n_queue_names,
+                        .queue_weights = config->weights,
+                        .host = part->engine->host,
+                        .name = name,
                         .hears_events = part->index == 0 };
 
     if (config->workers == 0)
         return 0;
+    (void) snprintf(name, sizeof(name), "worker-%s-%d-%zu", part->engine->host, (int) getpid(),
+                    part->index);
     return worker_start(&part->worker, nursery, &opts);
 }
 
@@ -167,13 +204,35 @@ static void part_tell(Part *part, int r)
     sl_post(sl_loop_at(0), &part->ready_task);
 }
 
+SUSPENDS static int wait_for_clients(void *arg)
+{
+    const Part *part = arg;
+    int r = 0;
+
+    while (r == 0 && serve_connections(part->serve) > 0)
+        r = sl_sleep_ms(RETIRE_LOOK_MS);
+    return r;
+}
+
+/* Clients are told to come anew, and given the time to hear it where somebody else serves them. */
+SUSPENDS static void part_retire(Part *part)
+{
+    const Engine *engine = part->engine;
+
+    serve_retire(part->serve, !engine->is_handed && !engine->is_kept);
+    if (engine->is_handed || engine->is_kept || engine->config->reuse_port)
+        (void) sl_with_timeout(RETIRE_MS, wait_for_clients, part); /* the rest is cut */
+}
+
 SUSPENDS static void part_stop(Part *part)
 {
-    if (part->serve)
-        serve_set_unready(part->serve, "stopping");
-    worker_stop(part->worker, part->engine->config->drain_ms);
+    const Engine *engine = part->engine;
+
+    worker_stop(part->worker, engine->config->drain_ms);
     part->worker = NULL;
-    serve_stop(part->serve, SERVE_GRACE_MS);
+    if (part->serve)
+        part_retire(part);
+    serve_stop(part->serve, engine->is_handed ? engine->config->drain_ms : SERVE_GRACE_MS);
     listener_close(part->listener);
     http_client_stop(part->http);
 }
@@ -209,8 +268,12 @@ static int part_drain(void *arg)
 {
     Part *part = arg;
 
-    if (part->serve)
+    const Engine *engine = part->engine;
+
+    if (part->serve && !engine->is_handed)
         serve_set_unready(part->serve, "stopping");
+    else if (part->serve && engine->is_shared)
+        serve_retire(part->serve, false);
     if (part->worker)
         worker_drain(part->worker);
     sl_event_set(&part->stop);
@@ -263,7 +326,8 @@ SUSPENDS static int probe_port(Engine *engine)
     Listener *listener = NULL;
     int r;
 
-    if (engine->n_parts == 1 || net_address_port(&engine->address) == 0)
+    if (engine->n_parts == 1 || net_address_port(&engine->address) == 0 || engine->handover.n > 0 ||
+        engine->config->reuse_port)
         return 0;
     r = listen_patiently(&engine->address, &opts, &listener);
     listener_close(listener);
@@ -276,7 +340,7 @@ SUSPENDS static int write_port_file(const Engine *engine)
     char *path;
     int n, r;
 
-    if (!engine->config->port_file.len)
+    if (!engine->config->port_file.len || !engine->has_listener)
         return 0;
     path = mem_copy_c(engine->config->port_file.data, engine->config->port_file.len);
     n = snprintf(text, sizeof(text), "%u\n", net_address_port(&engine->address));
@@ -287,15 +351,37 @@ SUSPENDS static int write_port_file(const Engine *engine)
 
 static void announce(Engine *engine)
 {
+    const char *store = queue_store_name(engine->queues);
     char text[NET_ADDRESS_TEXT_MAX];
     Str address = net_address_format(&engine->address, text);
 
-    (void) snprintf(engine->url, sizeof(engine->url), "http://%.*s", (int) address.len,
-                    address.data);
-    (void) fprintf(stderr, "sluice: listening on %s\n", engine->url);
+    if (engine->has_listener)
+        (void) snprintf(engine->url, sizeof(engine->url), "http://%.*s", (int) address.len,
+                        address.data);
+    if (engine->face == ENGINE_WORKERS)
+        (void) fprintf(stderr, "sluice: working on the store %s\n", store);
+    if (engine->has_listener)
+        (void) fprintf(stderr, "sluice: listening on %s\n", engine->url);
     log_info("engine started", L_C("url", engine->url), L_C("version", SLUICE_VERSION),
-             L_C("store", queue_store_name(engine->queues)), L_UINT("loops", engine->n_parts),
+             L_C("store", store), L_UINT("loops", engine->n_parts),
              L_INT("workers", engine->config->workers));
+    notify_say(&engine->notify, "READY=1\nSTATUS=%s, store %s\n",
+               engine->has_listener ? engine->url : "working", store);
+}
+
+/* What an operator should know of the store, once. */
+static void log_notes(Engine *engine)
+{
+    StoreNote *notes = mem_new_array(StoreNote, STORE_NOTES_MAX);
+    size_t n = queue_store_notes(engine->queues, notes, STORE_NOTES_MAX);
+
+    for (size_t i = 0; i < n; i++) {
+        if (notes[i].kind == STORE_NOTE_FACT)
+            log_info("store", L_C("what", notes[i].name), L_C("note", notes[i].text));
+        else
+            log_warn("store", L_C("what", notes[i].name), L_C("note", notes[i].text));
+    }
+    mem_free(notes);
 }
 
 static StoreRetention retention(const EngineConfig *config)
@@ -310,19 +396,130 @@ static StoreRetention retention(const EngineConfig *config)
     };
 }
 
+/* Open the store; when that fails, again for as long as the settings say. */
+SUSPENDS static int open_store(Engine *engine, sl_nursery *nursery, const QueueOpts *opts)
+{
+    int64_t until_ms = sl_now_ns() / NS_PER_MS + engine->config->wait_for_store_ms;
+
+    for (;;) {
+        int r = queue_start(nursery, opts, &engine->queues);
+        Err err;
+
+        if (r >= 0 || sl_is_cancelled() || err_exit_code(r) == 64 ||
+            sl_now_ns() / NS_PER_MS >= until_ms)
+            return r;
+        err_take(r, &err);
+        log_debug("store not open yet", L_C("error", err.text));
+        r = sl_sleep_ms(STORE_RETRY_MS);
+        if (r < 0)
+            return r;
+    }
+}
+
 SUSPENDS static int start_queues(Engine *engine, sl_nursery *nursery)
 {
     const EngineConfig *config = engine->config;
     char *store = mem_copy_c(config->store.data, config->store.len);
     StoreRetention keep = retention(config);
     QueueOpts opts = { .store = store,
-                       .is_async = config->durability == CONFIG_ASYNC,
+                       .durability = config->durability,
+                       .allow_eviction = config->allow_eviction,
                        .max_bytes = config->store_max_mib << 20,
                        .lease_ms = config->lease_ms,
                        .retention = &keep };
-    int r = queue_start(nursery, &opts, &engine->queues);
+    int r = open_store(engine, nursery, &opts);
 
     mem_free(store);
+    if (r == 0)
+        log_notes(engine);
+    return r;
+}
+
+/* ---- the next engine ------------------------------------------------------------------------- */
+
+static void give_up_handover(int r)
+{
+    Err err;
+
+    err_take(r, &err);
+    log_warn("no handover", L_C("why", err.text));
+}
+
+/* Where the next engine asks for the sockets. */
+SUSPENDS static int open_handover(Engine *engine, Listener **ret_listener)
+{
+    const ListenerOpts opts = { .is_exclusive = true };
+    char text[200];
+    NetAddress address;
+    int r;
+
+    (void) snprintf(text, sizeof(text), "unix:%.*s", (int) engine->config->handover.len,
+                    engine->config->handover.data);
+    r = net_address_parse(str_from_c(text), &address);
+    return r < 0 ? r : listen_patiently(&address, &opts, ret_listener);
+}
+
+/* Have the engine before this one stop, and stop when the next one says so. */
+SUSPENDS static int hand_over(Engine *engine)
+{
+    AUTO(listener_close) Listener *listener = NULL;
+    int sockets[HANDOVER_SOCKETS_MAX];
+    size_t n = MIN(engine->n_parts, (size_t) HANDOVER_SOCKETS_MAX);
+    int r = 0;
+
+    if (engine->handover.link >= 0)
+        r = handover_take_port(&engine->handover);
+    if (r < 0 && !sl_is_cancelled())
+        give_up_handover(r); /* both serve, until somebody stops the other */
+    r = open_handover(engine, &listener);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n; i++)
+        sockets[i] = engine->parts[i].listener->fd;
+    r = handover_give(listener, sockets, n, &engine->successor);
+    if (r < 0)
+        return r;
+    log_info("engine stopping, another has taken its sockets");
+    (void) fprintf(stderr, "sluice: stopping: another engine has taken over\n");
+    engine->is_handed = true;
+    return 0;
+}
+
+SUSPENDS static int watch_handover(void *arg)
+{
+    Engine *engine = arg;
+    int r = hand_over(engine);
+
+    if (r < 0 && !sl_is_cancelled()) {
+        give_up_handover(r);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    sl_event_set(&engine->stopping);
+    handover_confirm(engine->successor);
+    return 0;
+}
+
+static int alive(void *arg)
+{
+    (void) arg;
+    return 0;
+}
+
+/* The service manager hears that every loop has its turns. */
+SUSPENDS static int watch_alive(void *arg)
+{
+    Engine *engine = arg;
+    int r = 0;
+
+    while (r == 0) {
+        for (size_t i = 0; i < engine->n_parts && r == 0; i++)
+            r = sl_call_on(i, alive, NULL, "alive");
+        notify_say(&engine->notify, "WATCHDOG=1\n");
+        if (r == 0)
+            r = sl_sleep_ms(engine->notify.watchdog_ms / 2);
+    }
     return r;
 }
 
@@ -351,6 +548,7 @@ SUSPENDS static int watch_signals(void *arg)
         return r;
     (void) fprintf(stderr, "sluice: stopping: waiting for running jobs; once more to hurry\n");
     log_info("engine stopping", L_INT("signal", which));
+    notify_say(&engine->notify, "STOPPING=1\nSTATUS=waiting for running jobs\n");
     sl_event_set(&engine->stopping);
     r = sl_signal_wait(signals, &which);
     if (r < 0)
@@ -370,6 +568,10 @@ SUSPENDS static int run_parts(Engine *engine)
     r = start_parts(engine, parts);
     if (r == 0)
         r = write_port_file(engine);
+    if (r == 0 && engine->has_listener && engine->config->handover.len)
+        r = sl_spawn(watchers, watch_handover, engine, .name = "handover");
+    if (r == 0 && engine->notify.watchdog_ms > 0)
+        r = sl_spawn(watchers, watch_alive, engine, .name = "alive");
     if (r == 0) {
         announce(engine);
         r = sl_event_wait(&engine->stopping);
@@ -391,10 +593,11 @@ SUSPENDS static int engine_main(void *arg)
 
     log_info("loop chosen", L_C("loop", sl_loop_name()), L_C("why", sl_loop_reason()));
     engine->n_parts = sl_loop_count();
-    r = net_address_parse(engine->config->listen, &engine->address);
+    r = engine->has_listener ? net_address_parse(engine->config->listen, &engine->address) : 0;
     if (r < 0)
         return wrap(r, "--listen");
-    r = probe_port(engine);
+    if (engine->has_listener)
+        r = probe_port(engine);
     if (r == 0)
         r = http_client_global_init();
     if (r == 0)
@@ -408,29 +611,81 @@ SUSPENDS static int engine_main(void *arg)
     events_free(engine->events);
     queue_stop(engine->queues);
     mem_free(engine->parts);
+    sl_fd_close(engine->successor); /* it may open the store */
     if (r == 0)
         log_info("engine stopped");
     return r;
 }
 
-static size_t count_loops(const EngineConfig *config)
+/* At least one for each socket that was handed over: none may be left unserved. */
+static size_t count_loops(const Engine *engine)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t loops = processors >= 4 ? (size_t) processors / 2 : 1;
 
-    if (config->loops > 0)
-        return (size_t) config->loops;
-    return processors >= 4 ? (size_t) processors / 2 : 1;
+    if (engine->config->loops > 0)
+        loops = (size_t) engine->config->loops;
+    return MAX(loops, engine->handover.n);
 }
 
-int engine_run(const EngineConfig *config)
+/* What the environment and the store's name say, before anything runs. */
+static int look_around(Engine *engine)
+{
+    const EngineConfig *config = engine->config;
+    const StoreDriver *driver;
+    Str path;
+    int r = store_find_driver(config->store, &driver, &path);
+
+    if (r < 0)
+        return r;
+    engine->is_shared = driver->remote != NULL;
+    if (engine->face == ENGINE_WORKERS && !engine->is_shared)
+        return fail(-ERR_USAGE,
+                    "work: a store of the kind %s: belongs to one process; run `sluice up`, which "
+                    "is API and workers in one, or use a store elsewhere (--store redis://HOST/)",
+                    driver->name);
+    if (gethostname(engine->host, sizeof(engine->host) - 1) < 0)
+        return fail_errno("name of this machine");
+    notify_init(&engine->notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"),
+                getenv("WATCHDOG_PID"));
+    if (engine->has_listener)
+        r = handover_take(config->handover, getenv("LISTEN_PID"), getenv("LISTEN_FDS"),
+                          &engine->handover);
+    engine->is_kept = engine->handover.n > 0 && engine->handover.link < 0;
+    if (r == 0 && engine->handover.link >= 0 && !engine->is_shared) {
+        (void) fprintf(stderr, "sluice: waiting for the running engine to close its store\n");
+        r = handover_take_store(&engine->handover);
+    }
+    /* None of it is meant for the programs that jobs start. */
+    (void) unsetenv("NOTIFY_SOCKET");
+    (void) unsetenv("LISTEN_FDS");
+    (void) unsetenv("LISTEN_PID");
+    return r;
+}
+
+int engine_run(const EngineConfig *config, EngineFace face)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
-    Engine engine = { .config = config,
-                      .doors = { .ctx = (void *) config, /* only read */
+    EngineConfig settled = *config;
+    Engine engine = { .config = &settled,
+                      .face = face,
+                      .has_listener = face != ENGINE_WORKERS || config->listen.len > 0,
+                      .handover = HANDOVER_NULL,
+                      .successor = -1,
+                      .doors = { .ctx = &settled, /* only read */
                                  .allow_out = rows_rule_allow,
                                  .is_private_allowed = config->allow_private,
                                  .shared_dir = shared_dir_make(&arena) } };
+    int r;
 
     log_setup((LogLevel) config->log_level, (LogFormat) config->log_format, STDERR_FILENO);
-    return sl_run(engine_main, &engine, .loops = count_loops(config), .name = "engine");
+    if (face == ENGINE_API)
+        settled.workers = 0;
+    if (!settled.listen.len)
+        settled.listen = str_from_c(CONFIG_LISTEN);
+    r = look_around(&engine);
+    if (r == 0)
+        r = sl_run(engine_main, &engine, .loops = count_loops(&engine), .name = "engine");
+    handover_close(&engine.handover);
+    return r;
 }

@@ -61,13 +61,13 @@ static struct {
     bool is_partial;
 } asked;
 
-static int run_engine(const void *flags, Str given, bool has_workers)
+static int run_engine(const void *flags, Str given, EngineFace face)
 {
     const TestFlags *test = flags;
 
     asked.engines++;
     asked.workers = test->workers;
-    asked.has_workers = has_workers;
+    asked.has_workers = face != ENGINE_API;
     (void) snprintf(asked.listen, sizeof(asked.listen), "%.*s", (int) test->listen.len,
                     test->listen.data);
     (void) snprintf(asked.given, sizeof(asked.given), "%.*s", (int) given.len,

@@ -33,16 +33,19 @@ typedef struct HandlerRun {
     bool is_partial; /* it is done, but some of the work failed */
 } HandlerRun;
 
+/* What a process is: API and workers, the API alone, workers alone. */
+typedef enum EngineFace { ENGINE_ALL, ENGINE_API, ENGINE_WORKERS } EngineFace;
+
 /* What the commands may ask of the program around them: app/ fills it in. Both start the runtime.
  */
 typedef struct CommandHost {
     const Handler *const *handlers;
     size_t n_handlers;
-    const Schema *engine_flags;                                        /* of `up` and `serve` */
-    int (*run_engine)(const void *flags, Str given, bool has_workers); /* until it has stopped */
-    const Schema *demo_flags;                                          /* of `demo` */
-    int (*run_demo)(const void *flags);                                /* until it has stopped */
-    int (*run_handler)(HandlerRun *run);                               /* once, in the foreground */
+    const Schema *engine_flags; /* of `up`, `serve` and `work` */
+    int (*run_engine)(const void *flags, Str given, EngineFace face); /* until it has stopped */
+    const Schema *demo_flags;                                         /* of `demo` */
+    int (*run_demo)(const void *flags);                               /* until it has stopped */
+    int (*run_handler)(HandlerRun *run);                              /* once, in the foreground */
     void (*list_features)(void (*tell)(void *ctx, const char *name, bool is_in), void *ctx);
 } CommandHost;
 

@@ -283,6 +283,24 @@ int listener_clone(const Listener *listener, Listener **ret_clone)
     return 0;
 }
 
+int listener_adopt(int fd, Listener **ret_listener)
+{
+    NetAddress address = { .len = sizeof(address.storage) };
+    AUTO(listener_close) Listener *listener = NULL;
+    int r;
+
+    ASSERT(fd >= 0 && ret_listener);
+    listener = &new_listener(fd, &address)->listener;
+    r = sl_fd_adopt(fd);
+    if (r < 0)
+        return wrap(r, "adopt a listening socket");
+    if (getsockname(fd, (struct sockaddr *) &address.storage, &address.len) < 0)
+        return fail_errno("adopt a listening socket");
+    listener->address = address;
+    *ret_listener = TAKE(listener);
+    return 0;
+}
+
 /* ---- every listener -------------------------------------------------------------------------- */
 
 int listener_accept(Listener *listener, Stream **ret_stream)

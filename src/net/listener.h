@@ -54,6 +54,12 @@ MUST SUSPENDS int listener_open(const NetAddress *address, const ListenerOpts *o
  */
 MUST int listener_clone(const Listener *listener, Listener **ret_clone);
 
+/*
+ * A listener over the listening socket FD, which somebody else has made: a service manager, or the
+ * process before this one. Consumed also on failure.
+ */
+MUST SUSPENDS int listener_adopt(TAKES int fd, Listener **ret_listener);
+
 /* The next connection. 0 and a stream the caller closes; -ECANCELED; any other error is final. */
 MUST SUSPENDS int listener_accept(Listener *listener, Stream **ret_stream);
 

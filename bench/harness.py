@@ -45,6 +45,8 @@ def figure(command, cpu=LOAD_CPU, timeout=180):
 class Server:
     """A process on the server's processor, ended with the block; `port` if it prints one."""
 
+    cpu = SERVER_CPU
+
     def __init__(self, command, port=None, cwd=None, env=None):
         self.command, self.port, self.cwd, self.env = command, port, cwd, env
 
@@ -52,7 +54,7 @@ class Server:
         if not shutil.which(self.command[0]):
             raise Skip(f"{os.path.basename(self.command[0])} is not installed")
         self.process = subprocess.Popen(
-            pinned(SERVER_CPU, self.command), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            pinned(self.cpu, self.command), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             text=True, cwd=self.cwd, env=self.env)
         if self.port is None:
             line = self.process.stdout.readline().strip()

@@ -2,10 +2,13 @@
  * An engine with two handlers for measuring: `noop` does nothing, `stamp` notes how long ago its
  * argument (monotonic nanoseconds) was.
  *
- *   engine drain STORE JOBS          push JOBS no-op jobs, then run them all: thousands a second
+ *   engine drain STORE JOBS          push JOBS no-op jobs, then run them all: thousands a second, and
+ *                                    microseconds of processor time for each
  *   engine latency STORE SECONDS     serve HTTP on a free port (printed), run stamp jobs, and print
  *                                    the median and the 99th percentile in milliseconds
- *   STORE is lmdb:DIR, memory: or async:DIR (lmdb with durability async)
+ *   engine serve STORE SECONDS       only serve
+ *   engine work STORE SECONDS        only run stamp jobs, and print as above
+ *   STORE is lmdb:DIR, memory:, async:DIR (lmdb with durability async) or redis://…
  */
 #include "base/macro.h"
 #include "base/mem.h"
@@ -20,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define BATCH       1000
@@ -88,6 +92,15 @@ static int push_all(void)
     return 0;
 }
 
+static double cpu_us(void)
+{
+    struct rusage used;
+
+    getrusage(RUSAGE_SELF, &used);
+    return (double) (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 +
+           (double) (used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+}
+
 static int bench_drain(sl_nursery *nursery)
 {
     WorkerOpts opts = {
@@ -96,6 +109,7 @@ static int bench_drain(sl_nursery *nursery)
     StoreQueueInfo info = { 0 };
     Worker *worker;
     int64_t began;
+    double cpu;
     int r;
 
     r = push_all();
@@ -103,13 +117,15 @@ static int bench_drain(sl_nursery *nursery)
         return r;
     bench.left = bench.n;
     began = sl_clock_ns();
+    cpu = cpu_us();
     r = worker_start(&worker, nursery, &opts);
     if (r == 0)
         r = sl_event_wait(&bench.done);
     if (r < 0)
         return r;
     worker_stop(worker, 10000); /* the last answers are on disk when it returns */
-    printf("%.2f\n", (double) bench.n * 1e6 / (double) (sl_clock_ns() - began));
+    printf("%.2f %.3f\n", (double) bench.n * 1e6 / (double) (sl_clock_ns() - began),
+           (cpu_us() - cpu) / (double) bench.n);
     r = queue_stats(bench.queues, str_from_c("default"), &info);
     if (r == 0 && info.counts[JOB_COMPLETED] != (uint64_t) bench.n)
         fprintf(stderr, "engine: %llu of %ld jobs are completed\n",
@@ -124,43 +140,63 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int bench_latency(sl_nursery *nursery)
+/* Take jobs over HTTP; the port is printed. */
+static int start_serving(sl_nursery *nursery, Listener **ret_listener, Serve **ret_serve)
 {
-    WorkerOpts worker_opts = {
-        .queues = bench.queues, .handlers = handlers, .n_handlers = 2, .hears_events = true
-    };
-    ServeOpts serve_opts = { .queues = bench.queues, .handlers = handlers, .n_handlers = 2 };
+    ServeOpts opts = { .queues = bench.queues, .handlers = handlers, .n_handlers = 2 };
     NetAddress address;
-    Listener *listener;
-    Worker *worker;
-    Serve *serve;
-    size_t n;
     int r;
 
-    bench.stamps = mem_new_array(double, STAMPS_MAX);
     r = net_address_parse(str_from_c("127.0.0.1:0"), &address);
     if (r == 0)
-        r = listener_open(&address, NULL, &listener);
+        r = listener_open(&address, NULL, ret_listener);
     if (r == 0)
-        r = serve_start(&serve, nursery, listener, &serve_opts);
-    if (r == 0)
-        r = worker_start(&worker, nursery, &worker_opts);
+        r = serve_start(ret_serve, nursery, *ret_listener, &opts);
     if (r < 0)
         return r;
-    printf("%u\n", net_address_port(&listener->address));
+    printf("%u\n", net_address_port(&(*ret_listener)->address));
     fflush(stdout);
-    r = sl_sleep_ms(bench.n * 1000);
+    return 0;
+}
 
-    worker_stop(worker, 1000);
-    serve_stop(serve, 100);
-    listener_close(listener);
+static int print_stamps(void)
+{
+    size_t n;
+
     if (bench.n_stamps <= STAMPS_WARM)
         return -1;
     n = bench.n_stamps - STAMPS_WARM;
     qsort(bench.stamps + STAMPS_WARM, n, sizeof(double), by_value);
     printf("%.3f %.3f %zu\n", bench.stamps[STAMPS_WARM + n / 2],
            bench.stamps[STAMPS_WARM + n * 99 / 100], n);
-    return r;
+    return 0;
+}
+
+static int bench_latency(sl_nursery *nursery)
+{
+    WorkerOpts opts = {
+        .queues = bench.queues, .handlers = handlers, .n_handlers = 2, .hears_events = true
+    };
+    bool serves = strcmp(bench.what, "work") != 0, works = strcmp(bench.what, "serve") != 0;
+    Listener *listener = NULL;
+    Worker *worker = NULL;
+    Serve *serve = NULL;
+    int r = 0;
+
+    bench.stamps = mem_new_array(double, STAMPS_MAX);
+    if (serves)
+        r = start_serving(nursery, &listener, &serve);
+    if (r == 0 && works)
+        r = worker_start(&worker, nursery, &opts);
+    if (r < 0)
+        return r;
+    r = sl_sleep_ms(bench.n * 1000);
+
+    worker_stop(worker, 1000);
+    serve_stop(serve, 100);
+    if (listener)
+        listener_close(listener);
+    return r == 0 && works ? print_stamps() : r;
 }
 
 static int bench_main(void *arg)
@@ -184,7 +220,8 @@ int main(int argc, char **argv)
     int r;
 
     if (argc != 4) {
-        fprintf(stderr, "usage: engine drain STORE JOBS | engine latency STORE SECONDS\n");
+        fprintf(stderr,
+                "usage: engine drain STORE JOBS | engine latency|serve|work STORE SECONDS\n");
         return 64;
     }
     bench.what = argv[1];

@@ -2,12 +2,13 @@
  * Load for the queue's HTTP API: N connections that push jobs and read the answers.
  *
  *   load PORT [--connections 64] [--batch 1] [--seconds 5] [--jobs N] [--rate R] [--type T]
- * [--bytes 100]
+ *        [--bytes 100] [--calm 1]
  *
  * Closed loop: each connection sends its next request when it has the answer to the last. With
  * --rate the whole sends R requests a second instead, evenly spaced, and each job's argument is the
- * monotonic time it was sent at. With --batch above one a request carries that many jobs. Every
- * answer must be 201; anything else ends the run with what came.
+ * monotonic time it was sent at; it spins in between, unless it is told to be calm because somebody
+ * else needs the processor. With --batch above one a request carries that many jobs. Every answer
+ * must be 201; anything else ends the run with what came.
  *
  * Prints thousands of jobs a second, and the number of jobs.
  */
@@ -41,6 +42,7 @@ typedef struct Load {
     double rate;
     const char *type;
     long bytes;
+    long is_calm;
     char *request;
     size_t request_len;
     long done;
@@ -177,8 +179,9 @@ static void run(Load *load)
         send_request(load, &connections[i]);
 
     for (;;) {
-        double t = now();
-        int timeout = 1000, n, busy = 0;
+        double t = now(), wait = 1;
+        struct timespec timeout;
+        int n, busy = 0;
         int is_over = load->jobs ? load->done >= load->jobs : t - began >= load->seconds;
 
         if (is_over && load->rate == 0)
@@ -194,9 +197,12 @@ static void run(Load *load)
                 busy |= connections[i].is_busy;
             if (is_over && !busy)
                 break;
-            timeout = 0; /* spin, so that sending is on time */
+            wait = 0; /* spin, so that sending is on time */
+            if (load->is_calm)
+                wait = is_over ? 0.01 : next > now() ? next - now() : 0;
         }
-        n = epoll_wait(epoll, events, 256, timeout);
+        timeout = (struct timespec){ (time_t) wait, (long) ((wait - (time_t) wait) * 1e9) };
+        n = epoll_pwait2(epoll, events, 256, &timeout, NULL);
         for (int i = 0; i < n; i++) {
             Connection *connection = &connections[events[i].data.u64];
 
@@ -217,7 +223,7 @@ int main(int argc, char **argv)
 
     if (argc < 2 || argc % 2) {
         fprintf(stderr, "usage: load PORT [--connections N] [--batch N] [--seconds S] [--jobs N] "
-                        "[--rate R] [--type T] [--bytes N]\n");
+                        "[--rate R] [--type T] [--bytes N] [--calm 1]\n");
         return 64;
     }
     load.port = atoi(argv[1]);
@@ -238,6 +244,8 @@ int main(int argc, char **argv)
             load.type = value;
         else if (!strcmp(name, "--bytes"))
             load.bytes = atol(value);
+        else if (!strcmp(name, "--calm"))
+            load.is_calm = atol(value);
     }
     if (load.connections < 1 || load.connections > CONNECTIONS_MAX || load.batch < 1 ||
         load.batch > 10000 || load.bytes < 0 || load.bytes > 200)

@@ -146,6 +146,20 @@ int redis_line_ask(RedisLine *line, Arena *arena, RespValue *ret_value, size_t a
     return resp_decode(arena, str_from(copy, frame.len), ret_value);
 }
 
+int redis_line_ask_timed(Redis *redis, RedisLine *line, Arena *arena, RespValue *ret_value,
+                         size_t argc, const Str *argv)
+{
+    sl_scope scope;
+    int r;
+
+    sl_scope_begin(&scope, .timeout_ms = redis->opts.answer_ms);
+    r = redis_line_ask(line, arena, ret_value, argc, argv);
+    r = sl_scope_end(&scope, r);
+    if (r == -ETIMEDOUT)
+        return fail(-ERR_UNAVAILABLE, "no answer for %lld ms", (long long) redis->opts.answer_ms);
+    return redis_unavailable(r);
+}
+
 void redis_line_close(RedisLine *line)
 {
     stream_close(line->stream);

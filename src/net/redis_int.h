@@ -136,6 +136,10 @@ MUST SUSPENDS int redis_line_frame(RedisLine *line, Str *ret_frame);
 MUST SUSPENDS int redis_line_ask(RedisLine *line, Arena *arena, RespValue *ret_value, size_t argc,
                                  const Str *argv);
 
+/* The same, for at most opts.answer_ms. */
+MUST SUSPENDS int redis_line_ask_timed(Redis *redis, RedisLine *line, Arena *arena,
+                                       RespValue *ret_value, size_t argc, const Str *argv);
+
 /* An error of a connection as -ERR_UNAVAILABLE with its words; what is no error, and a
  * cancellation, as it is. */
 MUST int redis_unavailable(int r);
@@ -213,6 +217,7 @@ struct Redis {
     RedisNode *masters[LIMIT_REDIS_NODES];
     size_t n_masters;
     size_t next_any;   /* turns of REDIS_ANY */
+    size_t next_asked; /* of who is asked for the map */
     RedisNode **slots; /* of a cluster: node by slot, NULL for none; NULL for one server */
 
     bool is_map_stale; /* the topology's fiber shall look again */

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "net/cookies_int.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #define LOOK_PART 16 /* of a jar's cookies, before it is looked at again */
@@ -29,6 +30,7 @@ struct HttpCookies {
     size_t n_lent;    /* handles that use it */
     size_t n_cookies; /* at the last look */
     size_t n_since;   /* Set-Cookie lines since then */
+    uint64_t n_changes;
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -234,6 +236,7 @@ static void look(HttpCookies *jar)
 void cookies_look(HttpCookies *jar, size_t n)
 {
     jar->n_since += n;
+    jar->n_changes += n;
     if (jar->n_since > jar->n_cookies / LOOK_PART)
         look(jar);
 }
@@ -308,15 +311,15 @@ size_t http_cookies_count(HttpCookies *jar)
     return jar->n_cookies;
 }
 
-void http_cookies_clear(HttpCookies *jar)
+uint64_t http_cookies_changes(const HttpCookies *jar)
 {
     ASSERT(jar);
-    empty(jar);
-    jar->n_cookies = 0;
-    jar->n_since = 0;
+    return jar->n_changes;
 }
 
-bool http_cookies_know_suffixes(void)
+void http_cookies_end_session(HttpCookies *jar)
 {
-    return curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_PSL;
+    ASSERT(jar);
+    (void) curl_easy_setopt(jar->easy, CURLOPT_COOKIELIST, "SESS");
+    jar->n_changes++;
 }

@@ -14,8 +14,8 @@
 #include "base/own.h"
 #include "base/text.h"
 
-#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct HttpCookies HttpCookies;
 
@@ -44,8 +44,11 @@ MUST int http_cookies_load(HttpCookies *jar, Str text);
  * that goes on later can load them. */
 void http_cookies_save(HttpCookies *jar, Buf *out);
 
-size_t http_cookies_count(HttpCookies *jar);
-void http_cookies_clear(HttpCookies *jar);
+/* How often a server has set a cookie, or one was loaded: another number than the last time means
+ * that there is something to save. */
+uint64_t http_cookies_changes(const HttpCookies *jar);
 
-/* Whether libcurl knows public suffixes ("co.uk"): without, a site may set a cookie for one. */
-bool http_cookies_know_suffixes(void);
+/* What a browser does when it is closed: cookies without an expiry go. */
+void http_cookies_end_session(HttpCookies *jar);
+
+size_t http_cookies_count(HttpCookies *jar);

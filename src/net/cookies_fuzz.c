@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     ASSERT(http_cookies_load(copy, buf_str(&text)) == 0);
     http_cookies_save(copy, &again);
     ASSERT(count_lines(buf_str(&again)) <= count_lines(buf_str(&text)));
-    http_cookies_clear(jar);
-    ASSERT(http_cookies_count(jar) == 0);
+    http_cookies_end_session(jar);
+    ASSERT(http_cookies_count(jar) <= count_lines(buf_str(&text)));
     return 0;
 }

@@ -9,8 +9,11 @@ import random
 import resource
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from crawl import Crawl, Demo, SHOP_SELECT, check, crawl, crawl_report, equal, main, read_rows
 from crawl import refusal, same_rows, shop_rows, wait_until
@@ -238,7 +241,82 @@ def make_folder(name):
     return name
 
 
+# ---- cookies -----------------------------------------------------------------------------------
+
+class Door(BaseHTTPRequestHandler):
+    """/in gives a cookie of the session and one for a year; what came back is kept by path."""
+
+    protocol_version = "HTTP/1.1"
+    came = {}
+    hangs = threading.Event()
+
+    def do_GET(self):
+        Door.came[self.path] = sorted(filter(None, (self.headers["Cookie"] or "").split("; ")))
+        if self.path == "/hang" and not Door.hangs.is_set():
+            Door.hangs.wait(60)
+        self.send_response(404 if self.path == "/robots.txt" else 200)
+        if self.path == "/in":
+            self.send_header("Set-Cookie", "session=s1")
+            self.send_header("Set-Cookie", "year=y1; Max-Age=31536000")
+        body = f"<p>{self.path}</p>".encode()
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def cookies():
+    """A crawl that goes on is the same visit; one that looks again is a new one."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_address[1]
+    url = f"http://127.0.0.1:{port}"
+    with open("jar.txt", "w") as file:
+        file.write("127.0.0.1\tFALSE\t/\tFALSE\t0\tmine\tm1\n127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\told\n")
+    arguments = [url + "/in", url + "/hang", url + "/last", "--concurrency", "1", "--state",
+                 "door.state", "--out", "sqlite:door.db?table=t"]
+
+    def sent(path):
+        return Door.came.get(path)
+
+    # ^C after the first page, and kill -9 in the second.
+    crawl(*arguments, "--cookies", "--count", "1")
+    equal("nothing at the beginning", [], sent("/in"))
+    equal("a state is for its owner", 0o600, stat.S_IMODE(os.stat("door.state").st_mode))
+    run = Crawl(*arguments, "--cookies")
+    wait_until("the second page is asked for", lambda: sent("/hang") is not None)
+    equal("both, after --count", ["session=s1", "year=y1"], sent("/hang"))
+    run.signal(signal.SIGKILL)
+    run.end()
+    Door.hangs.set()
+    crawl(*arguments, "--cookies")
+    equal("both, after kill -9", ["session=s1", "year=y1"], sent("/last"))
+    again = [*arguments[:-1], "sqlite:door.db?table=t&mode=append"]
+    crawl(*again, "--cookies", "--revisit")
+    equal("the session is over", ["year=y1"], sent("/in"))
+    crawl(*arguments, "--cookies", "--fresh")
+    equal("begun anew", [], sent("/in"))
+
+    # A file of the user's: read once, and again when it is another one.
+    crawl(*arguments, "--fresh", "--cookie-file", "jar.txt", "--count", "1")
+    equal("those of the file", ["mine=m1", "session=old"], sent("/in"))
+    finished, report = crawl_report(*arguments, "--cookie-file", "jar.txt", "--count", "2")
+    equal("what the server replaced stays", ["mine=m1", "session=s1", "year=y1"], sent("/hang"))
+    equal("how many there are", 3, report["cookies"])
+    with open("jar.txt", "a") as file:
+        file.write("127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\tnew\n")
+    crawl(*arguments, "--cookie-file", "jar.txt")
+    equal("another file counts", ["mine=m1", "session=new", "year=y1"], sent("/last"))
+    server.shutdown()
+
+
 def everything():
+    cookies()
     kills()
     interrupts()
     second_interrupt()

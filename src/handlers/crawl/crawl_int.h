@@ -5,6 +5,7 @@
  *   seeds.c     the pages to begin with: arguments, lists, sitemaps
  *   pages.c     a page: asked for, judged, read, written; N fibers do this
  *   reading.c   where pages are read: on the loop or on the pool
+ *   cookies.c   the jar, and how it gets into the state file and out of it
  *   follow.c    links, redirects, refreshes: from what a page says to the frontier
  */
 #pragma once
@@ -29,8 +30,10 @@ typedef struct Crawl {
     WebUrlKeyOpts key_opts;
 
     HttpClient *client;
-    HttpCookies *cookies; /* NULL: none are kept */
-    HttpHeader *headers;  /* to everybody; then two free places for validators */
+    HttpCookies *cookies;    /* NULL: none are kept */
+    uint64_t cookie_file;    /* the hash of --cookie-file; 0: none */
+    uint64_t cookie_changes; /* http_cookies_changes of what the state file has */
+    HttpHeader *headers;     /* to everybody; then two free places for validators */
     size_t n_headers;
     HttpHeader *secrets; /* to the origins of the first pages only */
     size_t n_secrets;
@@ -94,6 +97,14 @@ MUST int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutc
 /* Queue the pages that a sitemap names, or the sitemaps that a robots.txt names. */
 MUST SUSPENDS int follow_sitemap(Crawl *crawl, const Page *page, Str body);
 MUST SUSPENDS int follow_robots(Crawl *crawl, const Page *page, Str body);
+
+/* ---- cookies.c ------------------------------------------------------------------------------- */
+
+/* Make the jar, where one is asked for, with the cookies of --cookie-file or of the state. */
+MUST SUSPENDS int crawl_cookies_open(Crawl *crawl);
+
+/* Put the cookies into the state file, if there is one and they have changed. */
+void crawl_cookies_keep(Crawl *crawl);
 
 /* ---- seeds.c --------------------------------------------------------------------------------- */
 

@@ -449,6 +449,17 @@ void frontier_stats(const Frontier *frontier, FrontierStats *ret_stats)
     ret_stats->by_state[PAGE_LEASED] = frontier->n_leased;
 }
 
+void frontier_keep_cookies(Frontier *frontier, Str cookies, uint64_t cookie_file)
+{
+    AUTO(buf_deinit) Buf number = { 0 };
+
+    if (!frontier->path)
+        return;
+    buf_add_u64(&number, cookie_file);
+    frontier_put_meta(frontier, "cookies", cookies);
+    frontier_put_meta(frontier, "cookie_file", buf_str(&number));
+}
+
 void frontier_keep_robots(Frontier *frontier, const RobotsRecord *record)
 {
     if (frontier->path)

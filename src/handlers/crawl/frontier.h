@@ -122,6 +122,12 @@ uint64_t frontier_unmarked(const Frontier *frontier);
 MUST SUSPENDS int frontier_begin_mark(Frontier *frontier, uint64_t *ret_mark);
 MUST SUSPENDS int frontier_end_mark(Frontier *frontier, uint64_t mark, Str positions);
 
+/*
+ * Keep COOKIES (a cookies.txt) in the state file, in place of those that are there, for whoever goes
+ * on; COOKIE_FILE tells from which file of the user they began. Nothing without a state file.
+ */
+void frontier_keep_cookies(Frontier *frontier, Str cookies, uint64_t cookie_file);
+
 /* The outlet has committed: the crawl is over, and the state file says so from now on. */
 MUST SUSPENDS int frontier_complete(Frontier *frontier);
 
@@ -134,6 +140,10 @@ typedef struct FrontierResume {
     Str positions;     /* for OutletOpts.positions; empty: none */
     uint64_t n_done;   /* that ended, before settling */
     uint64_t n_queued; /* the same, those in flight included */
+
+    /* also of a visit that is over, for --revisit */
+    Str cookies;          /* as frontier_keep_cookies was given them; empty: none */
+    uint64_t cookie_file; /* the same; 0: none */
 } FrontierResume;
 const FrontierResume *frontier_resume(const Frontier *frontier);
 

@@ -4,7 +4,8 @@
  * Nothing here is for a loop: every function blocks, and is called through sl_offload. What crosses
  * are batches: a buffer of changes in, a buffer of rows out, both records one behind the other.
  *
- *   meta(name, value)         what the crawl is: seed, run id, mark, positions, "setting:--start" …
+ *   meta(name, value)         what the crawl is: seed, run id, mark, positions, cookies,
+ *                             "setting:--start" …
  *   hosts(id, name)           politeness hosts
  *   pages(id, host, place …)  one row for each URL, for good; id is the order of arrival, place the
  *                             order in its host
@@ -21,7 +22,8 @@
  *       machine from the next batch with is_sync and a change in it on. Without one nothing does.
  *
  * Files: application_id "SlCr", user_version DB_VERSION; another version is refused. The connection
- * holds the file exclusively for its whole life: a second crawl on it is told so.
+ * holds the file exclusively for its whole life: a second crawl on it is told so. A file is made
+ * for its owner only (0600), since cookies and URLs may be secrets.
  */
 #pragma once
 

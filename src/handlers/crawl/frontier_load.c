@@ -13,6 +13,8 @@
 #include "base/macro.h"
 #include "base/mem.h"
 
+#include <sys/stat.h>
+
 #define BUSY_MS             100 /* for another process that only looks */
 #define SETTING_PREFIX      "setting:"
 #define SETTING_SHOWN_BYTES 60
@@ -179,6 +181,8 @@ static int open_file(FrontierDb *db, FrontierMode mode, bool *ret_is_new)
     r = db_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-4096");
     if (r == 0)
         r = judge_file(db, ret_is_new);
+    if (r == 0 && (*ret_is_new || mode == FRONTIER_RESTART))
+        (void) chmod(db->path, 0600); /* where it cannot be had, SQLite's way is what there is */
     if (r == 0)
         r = db_exec(db, "PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL;"
                         "PRAGMA wal_autocheckpoint=4000");

@@ -112,6 +112,17 @@ static int read_resume(Frontier *frontier)
     return r < 0 ? r : 0;
 }
 
+/* What a new visit has of the last one, too. */
+static int read_cookies(Frontier *frontier)
+{
+    FrontierResume *resume = &frontier->resume;
+    int r = read_text(frontier, "cookies", &resume->cookies);
+
+    if (r == 0)
+        r = frontier_db_meta_u64(frontier->db, "cookie_file", &resume->cookie_file);
+    return r < 0 ? r : 0;
+}
+
 static int on_host(void *ctx, uint32_t id, Str name, const DbHost *counts)
 {
     Frontier *frontier = ctx;
@@ -183,6 +194,8 @@ static int open_file(void *arg)
     if (is_new)
         return begin_file(opening);
     r = read_seed(frontier);
+    if (r == 0)
+        r = read_cookies(frontier);
     if (r == 0 && opts->mode == FRONTIER_REVISIT)
         return revisit(opening);
     frontier->resume.is_resumed = true;

@@ -386,6 +386,7 @@ void report_write_json(const CrawlReport *report, JsonWriter *writer)
     json_write_member_u64(writer, "cut", report->cut);
     json_write_member_u64(writer, "robots_fetched", report->robots_fetched);
     json_write_member_bool(writer, "ignored_robots", report->ignored_robots);
+    json_write_member_u64(writer, "cookies", report->cookies);
     json_class(report, CRAWL_CLASS_PAGE, "page_outcomes", writer);
     json_class(report, CRAWL_CLASS_ERROR, "error_outcomes", writer);
     json_class(report, CRAWL_CLASS_LINK, "left_out", writer);

@@ -38,6 +38,7 @@ typedef struct CrawlReport {
     bool was_stopped;
     bool ignored_robots;
     uint64_t robots_fetched;
+    uint64_t cookies; /* in the jar at the end */
 
     const HtmlPlan *plan; /* NULL: nothing is selected */
     const HtmlFieldCounts *fields;

@@ -14,7 +14,6 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/macro.h"
-#include "base/mem.h"
 #include "handlers/crawl/crawl_int.h"
 #include "handlers/crawl/settings.h"
 
@@ -26,7 +25,6 @@
 #define TICK_MS      100
 #define MARK_SHARE   20
 #define END_GRACE_MS 30000
-#define COOKIE_BYTES (16 << 20)
 #define PAGE_STACK   (64 << 10)
 #define EXTRA_FIBERS 32 /* that read while others fetch */
 
@@ -88,28 +86,6 @@ static void set_headers(Crawl *crawl)
         else
             crawl->headers[crawl->n_headers++] = header;
     }
-}
-
-SUSPENDS static int open_cookies(Crawl *crawl)
-{
-    const CrawlArgs *args = crawl->args;
-    AUTO(mem_free) char *text = NULL;
-    size_t len = 0;
-    char *path;
-    int r;
-
-    if (!args->cookies && !args->cookie_file.len)
-        return 0;
-    crawl->cookies = http_cookies_new(NULL);
-    if (!crawl->cookies)
-        return fail(-ENOMEM, "no memory for cookies");
-    if (!args->cookie_file.len)
-        return 0;
-    path = arena_copy_c(crawl->task->arena, args->cookie_file);
-    r = sl_file_read_all(path, COOKIE_BYTES, &text, &len);
-    if (r == 0)
-        r = http_cookies_load(crawl->cookies, str_from(text, len));
-    return wrap(r, "--cookie-file %s", path);
 }
 
 /* A client of its own: as many connections as pages at once, and the identity asked for. */
@@ -190,9 +166,7 @@ SUSPENDS static int open_all(Crawl *crawl, sl_nursery *nursery, const CrawlRunOp
     set_rules(crawl);
     set_headers(crawl);
     crawl->requests.count = (size_t) concurrency;
-    r = open_cookies(crawl);
-    if (r == 0)
-        r = open_client(crawl, nursery, concurrency);
+    r = open_client(crawl, nursery, concurrency);
     if (r == 0)
         r = open_scheduler(crawl, nursery, concurrency);
     if (r < 0)
@@ -200,6 +174,9 @@ SUSPENDS static int open_all(Crawl *crawl, sl_nursery *nursery, const CrawlRunOp
     crawl->frontier = scheduler_frontier(crawl->scheduler);
     if (frontier_resume(crawl->frontier)->is_complete)
         return CRAWL_OVER;
+    r = crawl_cookies_open(crawl);
+    if (r < 0)
+        return r;
     crawl->report->done_before = frontier_resume(crawl->frontier)->n_done;
     r = writer_open(&crawl->writer, &(WriterOpts){ .task = crawl->task,
                                                    .args = crawl->args,
@@ -255,6 +232,7 @@ SUSPENDS static int flush_or_mark(Crawl *crawl, int64_t *next_mark_ns)
 
     if (began_ns < *next_mark_ns)
         return writer_flush(crawl->writer);
+    crawl_cookies_keep(crawl);
     r = writer_mark(crawl->writer);
     *next_mark_ns = began_ns + MARK_SHARE * (sl_clock_ns() - began_ns);
     return r;
@@ -356,6 +334,7 @@ static void fill_report(Crawl *crawl)
     SchedulerStats stats;
 
     report->took_ns = sl_clock_ns() - report->started_ns;
+    report->cookies = crawl->cookies ? http_cookies_count(crawl->cookies) : 0;
     report->ignored_robots = crawl->args->ignore_robots;
     count_ended(crawl);
     scheduler_stats(crawl->scheduler, &stats);
@@ -380,8 +359,11 @@ SUSPENDS static int end_crawl(Crawl *crawl, CrawlResult *result)
 {
     AUTO(buf_deinit) Buf text = { 0 };
     bool is_done = crawl->args->is_state_beside && !crawl->report->was_stopped;
-    int r = writer_finish(crawl->writer,
-                          is_done || (crawl->is_seeded && scheduler_is_complete(crawl->scheduler)));
+    int r;
+
+    crawl_cookies_keep(crawl);
+    r = writer_finish(crawl->writer,
+                      is_done || (crawl->is_seeded && scheduler_is_complete(crawl->scheduler)));
 
     fill_report(crawl);
     writer_describe(crawl->writer, &text);

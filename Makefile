@@ -154,6 +154,7 @@ banned = $(if $(filter $(POISONED),$(1)),$(if $(filter %_test.c %_fuzz.c %.S,$(1
 COMPILE = $(CC) $(CPPFLAGS_OURS) $(FEATURE_CFLAGS) $(CFLAGS_OURS) $(FLAGS_$(VARIANT)) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(LDFLAGS_OURS) $(LINK_$(VARIANT)) $(LDFLAGS)
 LIBS := $(FEATURE_LIBS) -ldl -lm
+$(OUT)/tests/% $(OUT)/test/tests/%: LIBS += $(TEST_LIBS)
 ifeq ($(COMPILER),gcc)
 AR := $(or $(shell command -v gcc-ar),ar)
 else
@@ -166,7 +167,7 @@ endif
 define compile
 	@mkdir -p $(@D)
 	@$(if $(Q),echo "  CC   $(patsubst $(BUILD)/%,%,$@)")
-	$(Q)t=$@.$$$$; if $(COMPILE) $(call conversion,$<) $(call banned,$<) $(call frames,$<) -MMD -MP -MF $$t.d -MT $@ -c $< -o $$t; \
+	$(Q)t=$@.$$$$; if $(COMPILE) $(call conversion,$<) $(call banned,$<) $(call frames,$<) $(if $(filter tests/%,$<),$(TEST_CFLAGS)) -MMD -MP -MF $$t.d -MT $@ -c $< -o $$t; \
 	    then mv -f $$t.d $(@:.o=.d) && mv -f $$t $@; else rm -f $$t $$t.d; exit 1; fi
 endef
 define link
@@ -212,8 +213,10 @@ test_folders = $(filter $(FOLDERS),$(call closure,,$(1) $(filter $(FOLDERS),$(ca
 
 # src/rt/chan_test.c is build/debug/test/rt/chan_test; tests/a/b_test.c is build/debug/test/tests/a/b_test.
 test_program = $(OUT)/test/$(patsubst src/%,%,$(basename $(1)))
+# A test of tests/a links with everything of that folder that is neither a test nor a main program.
+beside = $(call obj,$(filter-out %_test.c %_main.c,$(wildcard $(dir $(1))*.c)))
 define test_rule
-$(call test_program,$(1)): $(call obj,$(1)) $(if $(filter src/%,$(1)),$(foreach f,$(call test_folders,$(word 2,$(subst /, ,$(1)))),$(call archive,$(f))),$(ARCHIVES))
+$(call test_program,$(1)): $(call obj,$(1)) $(if $(filter src/%,$(1)),$(foreach f,$(call test_folders,$(word 2,$(subst /, ,$(1)))),$(call archive,$(f))),$(call beside,$(1)) $(ARCHIVES))
 	$$(link)
 endef
 $(foreach t,$(TEST_C),$(eval $(call test_rule,$(t))))

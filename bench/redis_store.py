@@ -243,12 +243,22 @@ def latency(always=False):
         return {"p50": float(words[0]), "p99": float(words[1])}
 
 
-def memory():
+def memory(payload=100, jobs=MEMORY_JOBS):
+    """Bytes of a queued job, of one that is completed and kept, and what its life costs by payload."""
+    batch = max(1, min(1000, 1000000 // payload))
+    words = ("--connections", 1, "--batch", batch, "--type", "echo", "--bytes", payload)
+    used = lambda: int(redis.info("memory")["used_memory"])
     with Redis() as redis, Part("serve", redis) as api:
-        load(api.port, "--connections", 1, "--batch", 1000, "--jobs", 1000)
-        before = int(redis.info("memory")["used_memory"])
-        load(api.port, "--connections", 1, "--batch", 1000, "--jobs", MEMORY_JOBS)
-        return (int(redis.info("memory")["used_memory"]) - before) / MEMORY_JOBS
+        load(api.port, *words, "--jobs", batch)
+        empty, before = used(), Counters(redis, api)
+        load(api.port, *words, "--jobs", jobs)
+        queued, pushed = used(), Counters(redis, api)
+        with Part("work", redis, "--keep-completed-max", str(10 * jobs)) as worker:
+            wait_until(lambda: unfinished(redis) == 0, 120)
+            done = Counters(redis, api, worker)
+        cost, whole = before.until(pushed, jobs), before.until(done, jobs)
+        return {"queued": (queued - empty) / jobs, "kept": (used() - empty) / jobs,
+                "push_bytes": cost["bytes"], "bytes": whole["bytes"], "redis": whole["redis"]}
 
 
 # ---- the rivals ----------------------------------------------------------------------------------
@@ -521,9 +531,23 @@ def latency_measures(always):
 
 def memory_measure():
     return Measure("redis", "bytes of Redis' memory for a queued job of 100 bytes", "bytes", True, "<= 400", [
-        ("sluice", memory), ("bare C", bare_memory),
+        ("sluice", lambda: memory()["queued"]), ("bare C", bare_memory),
         ("FastAPI reference", lambda: reference("rss", MEMORY_JOBS)["bytes_per_job"]),
         *[(name, lambda n=name: rival_memory(n)) for name in RIVAL_JOBS]])
+
+
+def sizing_measures():
+    """The constants of bench/scaling.py that depend on the payload."""
+    measures = []
+    for payload, jobs in ((100, MEMORY_JOBS), (1000, 50000), (10000, 10000)):
+        one = Shared(lambda p=payload, n=jobs: memory(p, n))
+        for name, what, unit in (("queued", "memory of a queued job", "bytes"),
+                                 ("kept", "memory of a completed job that is kept", "bytes"),
+                                 ("bytes", "network bytes of its whole life", "bytes"),
+                                 ("redis", "Redis' processor time of its whole life", "us")):
+            measures.append(Measure("sizing", f"payload of {payload} bytes: {what}", unit, True, "none",
+                                    [("sluice", one.of(name))]))
+    return measures
 
 
 def redis_measures():

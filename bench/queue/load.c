@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 4096
-#define ANSWER_BYTES    (8 << 20)
+#define ANSWER_BYTES    (32 << 20)
+#define BYTES_MAX       65536
 
 typedef struct Connection {
     int fd;
@@ -78,19 +79,20 @@ static int connect_to(int port)
 /* The text of one job; with a rate its argument is the time. */
 static size_t job_text(const Load *load, char *out, size_t cap)
 {
+    size_t len;
+
     if (load->rate > 0)
         return (size_t) snprintf(out, cap, "{\"type\":\"%s\",\"args\":[%.0f]}", load->type,
                                  now() * 1e9);
-    return (size_t) snprintf(
-        out, cap, "{\"type\":\"%s\",\"args\":[\"%.*s\"]}", load->type, (int) load->bytes,
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    len = (size_t) snprintf(out, cap, "{\"type\":\"%s\",\"args\":[\"", load->type);
+    memset(out + len, 'x', (size_t) load->bytes);
+    len += (size_t) load->bytes;
+    return len + (size_t) snprintf(out + len, cap - len, "\"]}");
 }
 
 static void make_request(Load *load)
 {
-    size_t cap = 4096 + (size_t) load->batch * 512, len = 0;
+    size_t cap = 4096 + (size_t) load->batch * (512 + (size_t) load->bytes), len = 0;
     char *body = malloc(cap), *request = load->request ? load->request : malloc(cap + 512);
 
     if (!body || !request)
@@ -248,7 +250,7 @@ int main(int argc, char **argv)
             load.is_calm = atol(value);
     }
     if (load.connections < 1 || load.connections > CONNECTIONS_MAX || load.batch < 1 ||
-        load.batch > 10000 || load.bytes < 0 || load.bytes > 200)
+        load.batch > 10000 || load.bytes < 0 || load.bytes > BYTES_MAX)
         return 64;
     run(&load);
     return 0;

@@ -192,14 +192,15 @@ def left_of(redis):
     return left
 
 
-def drain(always=False):
+def drain(always=False, jobs=JOBS, slots=None):
     """A worker of the product: jobs of type echo, whose result is their argument."""
+    flags = ["--keep-completed-max", str(10 * jobs)] + (["--concurrency", str(slots)] if slots else [])
     with Redis(always) as redis:
         with Part("serve", redis) as api:
-            load(api.port, "--connections", 4, "--batch", 1000, "--jobs", JOBS, "--type", "echo")
+            load(api.port, "--connections", 4, "--batch", 1000, "--jobs", jobs, "--type", "echo")
         left = left_of(redis)
-        with Part("work", redis, "--keep-completed-max", str(10 * JOBS)) as worker:
-            wait_until(lambda: left() < JOBS or worker.process.poll() is not None)
+        with Part("work", redis, *flags) as worker:
+            wait_until(lambda: left() < jobs or worker.process.poll() is not None)
             first, before, began = left(), Counters(redis, worker), time.monotonic()
             wait_until(lambda: left() == 0, 120)
             took, after = time.monotonic() - began, Counters(redis, worker)
@@ -547,6 +548,10 @@ def sizing_measures():
                                  ("redis", "Redis' processor time of its whole life", "us")):
             measures.append(Measure("sizing", f"payload of {payload} bytes: {what}", unit, True, "none",
                                     [("sluice", one.of(name))]))
+    single = Shared(lambda: drain(jobs=20000, slots=1))
+    for name, what in (("ours", "our processor time"), ("redis", "Redis' processor time")):
+        measures.append(Measure("sizing", f"drain by a worker with one slot: {what} for a job", "us", True,
+                                "none", [("sluice", single.of(name))]))
     return measures
 
 

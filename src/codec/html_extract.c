@@ -226,17 +226,6 @@ int html_plan_add_field(HtmlPlan *plan, Str name, Str expression)
     return 0;
 }
 
-int html_plan_add(HtmlPlan *plan, Str text)
-{
-    ssize_t equals = str_find(text, '=');
-
-    if (equals < 0)
-        return fail(-ERR_INVALID, "\"%.*s\": expected NAME=SELECTOR, as in price=.price|number",
-                    (int) MIN(text.len, (size_t) 80), text.data ? text.data : "");
-    return html_plan_add_field(plan, str_sub(text, 0, (size_t) equals),
-                               str_sub(text, (size_t) equals + 1, text.len));
-}
-
 int html_plan_add_records(HtmlPlan *plan, Str name, TAKES HtmlPlan *inner)
 {
     AUTO(html_plan_free) HtmlPlan *owned = inner;

@@ -45,9 +45,6 @@ DEFINE_AUTO(HtmlPlan *, html_plan_free);
  * put before it. */
 MUST int html_plan_each(HtmlPlan *plan, Str selector);
 
-/* Add a field from "name=EXPRESSION" or "name[]=EXPRESSION". 0 or -ERR_INVALID with words. */
-MUST int html_plan_add(HtmlPlan *plan, Str text);
-
 /* Add a field; NAME may end in []. 0 or -ERR_INVALID with words, also for a name that is taken. */
 MUST int html_plan_add_field(HtmlPlan *plan, Str name, Str expression);
 

@@ -439,12 +439,6 @@ static bool match_list(HtmlSearch *search, const SelectorList *list, Node *scope
 
 /* ---- searching ------------------------------------------------------------------------------- */
 
-bool html_selector_matches(const HtmlSelector *selector, HtmlSearch *search, const HtmlNode *scope,
-                           const HtmlNode *node)
-{
-    return match_list(search, selector->list, html_to_dom(scope), html_to_dom(node));
-}
-
 HtmlNode *html_selector_next(const HtmlSelector *selector, HtmlSearch *search,
                              const HtmlNode *scope, HtmlNode *after)
 {

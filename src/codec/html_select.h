@@ -42,7 +42,3 @@ typedef struct HtmlSearch {
  */
 HtmlNode *html_selector_next(const HtmlSelector *selector, HtmlSearch *search,
                              const HtmlNode *scope, HtmlNode *after);
-
-/* Whether NODE matches; SCOPE is what `:scope` means. */
-bool html_selector_matches(const HtmlSelector *selector, HtmlSearch *search, const HtmlNode *scope,
-                           const HtmlNode *node);

@@ -357,13 +357,3 @@ bool http_etag_parse(Str text, HttpEtag *ret_etag)
     *ret_etag = etag;
     return true;
 }
-
-bool http_etag_eq_strong(HttpEtag a, HttpEtag b)
-{
-    return !a.is_weak && !b.is_weak && str_eq(a.opaque, b.opaque);
-}
-
-bool http_etag_eq_weak(HttpEtag a, HttpEtag b)
-{
-    return str_eq(a.opaque, b.opaque);
-}

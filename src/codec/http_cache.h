@@ -113,5 +113,3 @@ typedef struct HttpEtag {
 
 /* "abc" or W/"abc"; false: it is no entity tag. */
 bool http_etag_parse(Str text, HttpEtag *ret_etag);
-bool http_etag_eq_strong(HttpEtag a, HttpEtag b); /* neither is weak, same text */
-bool http_etag_eq_weak(HttpEtag a, HttpEtag b);   /* same text */

@@ -226,13 +226,12 @@ TEST(tells_requests_apart)
     EXPECT_EQ(key.len, 0);
 }
 
-TEST(compares_entity_tags)
+TEST(reads_entity_tags)
 {
     HttpEtag a, b;
 
     EXPECT(http_etag_parse(STR_C("\"x\""), &a) && http_etag_parse(STR_C("W/\"x\""), &b));
-    EXPECT(http_etag_eq_weak(a, b) && !http_etag_eq_strong(a, b) && http_etag_eq_strong(a, a));
-    EXPECT(!http_etag_eq_strong(b, b));
+    EXPECT(!a.is_weak && b.is_weak && str_eq(a.opaque, b.opaque));
     EXPECT(http_etag_parse(STR_C("\"\""), &a) && a.opaque.len == 0);
     EXPECT(http_etag_parse(STR_C("\"\xc3\xa9\\!\""), &a));
     EXPECT(!http_etag_parse(STR_C("x"), &a));

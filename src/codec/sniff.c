@@ -75,23 +75,6 @@ SniffBom sniff_bom(Str head, size_t *ret_bytes)
     return SNIFF_BOM_NONE;
 }
 
-bool sniff_looks_like_json(Str head)
-{
-    size_t mark;
-    Str first, second;
-
-    (void) sniff_bom(head, &mark);
-    first = skip_space(str_sub(head, mark, head.len));
-    if (first.len == 0 || (first.data[0] != '{' && first.data[0] != '['))
-        return false;
-    second = skip_space(str_sub(first, 1, first.len));
-    if (second.len == 0)
-        return true; /* cut there */
-    if (first.data[0] == '{')
-        return second.data[0] == '"' || second.data[0] == '}';
-    return memchr("{[]\"-0123456789tfn", second.data[0], 18) != NULL;
-}
-
 /* ---- types ------------------------------------------------------------------------------------*/
 
 /* TYPE without its parameters; empty when it is no type. */
@@ -353,14 +336,4 @@ Sniff sniff_bytes(Str content_type, bool no_sniff, Str head)
     sniff.mime = computed ? str_from_c(computed) : supplied;
     sniff.kind = kind_of(sniff.mime);
     return sniff;
-}
-
-const char *sniff_kind_name(SniffKind kind)
-{
-    static const char *const names[] = {
-        [SNIFF_EMPTY] = "empty", [SNIFF_HTML] = "html", [SNIFF_XML] = "xml",
-        [SNIFF_JSON] = "json",   [SNIFF_TEXT] = "text", [SNIFF_BINARY] = "binary",
-    };
-
-    return names[kind];
 }

@@ -47,10 +47,3 @@ Sniff sniff_bytes(Str content_type, bool no_sniff, Str head);
 
 /* The byte order mark that HEAD begins with, and how many bytes it has. */
 SniffBom sniff_bom(Str head, size_t *ret_bytes);
-
-/* "html", "xml", "json", "text", "binary", "empty". */
-const char *sniff_kind_name(SniffKind kind);
-
-/* Whether HEAD begins as a JSON object or array does, white space and byte order mark aside. The
- * standard never concludes this; for those who expect JSON whatever the header says. */
-bool sniff_looks_like_json(Str head);

@@ -18,12 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     Str head, type = str_cut(str_from((const char *) data, len), '\n', &head);
     Sniff sniff = sniff_bytes(type, false, head), careful = sniff_bytes(type, true, head);
 
-    ASSERT(sniff_kind_name(sniff.kind) && sniff_kind_name(careful.kind));
+    ASSERT(sniff.kind <= SNIFF_BINARY && careful.kind <= SNIFF_BINARY);
     ASSERT((sniff.kind == SNIFF_EMPTY) == (sniff.mime.len == 0));
     if (careful.is_by_content)
         ASSERT(careful.kind == SNIFF_TEXT || careful.kind == SNIFF_BINARY);
     if (!sniff.is_by_content)
         ASSERT(careful.kind == sniff.kind);
-    (void) sniff_looks_like_json(head);
     return 0;
 }

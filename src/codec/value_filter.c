@@ -35,15 +35,6 @@ Value value_text(Str text)
     return (Value){ .kind = VALUE_TEXT, .text = text };
 }
 
-const char *value_kind_name(ValueKind kind)
-{
-    static const char *const names[] = { "null",    "text", "integer", "number",
-                                         "boolean", "time", "json" };
-
-    ASSERT((size_t) kind < ARRAY_LEN(names));
-    return names[kind];
-}
-
 /* "2026-11-21T03:15:00Z", with a fraction when there is one. */
 static void write_time(int64_t time_ns, Buf *out)
 {

@@ -76,9 +76,6 @@ typedef struct Value {
 
 Value value_text(Str text);
 
-/* "null" "text" "integer" "number" "boolean" "time" "json". Static text. */
-const char *value_kind_name(ValueKind kind);
-
 /* Append VALUE as JSON; a time as RFC 3339. */
 void value_write_json(const Value *value, Buf *out);
 

@@ -534,11 +534,6 @@ static Str between(const char *from, const char *to)
     return str_from(from, (size_t) (to - from));
 }
 
-Str web_url_scheme(const WebUrl *url)
-{
-    return str_sub(url->href, 0, url->is_https ? 5 : 4);
-}
-
 Str web_url_origin(const WebUrl *url)
 {
     return between(url->href.data, url->path.data);

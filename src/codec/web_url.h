@@ -59,9 +59,6 @@ MUST int web_url_resolve(Arena *arena, const WebUrl *base, Str text, WebUrl *ret
  * the outcomes. */
 MUST int web_url_parse(Arena *arena, Str text, WebUrl *ret_url);
 
-/* "https" or "http". */
-Str web_url_scheme(const WebUrl *url);
-
 /* "https://example.com:8443", a view: what robots.txt and politeness go by. */
 Str web_url_origin(const WebUrl *url);
 

@@ -196,7 +196,6 @@ TEST(pieces)
     EXPECT_STR(url.query, STR_C("c=d"));
     EXPECT_STR(url.fragment, STR_C("e"));
     EXPECT_EQ(url.port, 8443);
-    EXPECT_STR(web_url_scheme(&url), STR_C("https"));
     EXPECT_STR(web_url_origin(&url), STR_C("https://ex.com:8443"));
     EXPECT_STR(web_url_target(&url), STR_C("/a/b?c=d"));
     EXPECT_STR(web_url_without_fragment(&url), STR_C("https://ex.com:8443/a/b?c=d"));

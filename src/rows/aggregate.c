@@ -498,11 +498,6 @@ const RowColumn *aggregate_columns(const Aggregate *aggregate, size_t *ret_n)
     return aggregate->columns;
 }
 
-size_t aggregate_group_count(const Aggregate *aggregate)
-{
-    return aggregate->n_groups;
-}
-
 uint64_t aggregate_left_out(const Aggregate *aggregate)
 {
     return aggregate->left_out;

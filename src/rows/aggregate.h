@@ -44,5 +44,4 @@ void aggregate_finish(Aggregate *aggregate);
  * the end. */
 bool aggregate_next(Aggregate *aggregate, RowBatch *batch);
 
-size_t aggregate_group_count(const Aggregate *aggregate);
 uint64_t aggregate_left_out(const Aggregate *aggregate); /* values that were no numbers */

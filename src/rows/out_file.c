@@ -459,11 +459,6 @@ uint64_t out_file_inode(const OutFile *file)
     return file->inode;
 }
 
-bool out_file_is_stream(const OutFile *file)
-{
-    return file->is_stream;
-}
-
 const char *out_file_partial(const OutFile *file)
 {
     return file->partial;

@@ -37,9 +37,6 @@ MUST SUSPENDS int out_file_sync(OutFile *file);
 uint64_t out_file_bytes(const OutFile *file);
 uint64_t out_file_inode(const OutFile *file);
 
-/* Whether it is written straight: nothing can be taken back. */
-bool out_file_is_stream(const OutFile *file);
-
 /* The name it grows under, as a NUL-terminated string; NULL for a stream. Borrowed. */
 const char *out_file_partial(const OutFile *file);
 

@@ -246,11 +246,6 @@ void outlet_close(Outlet *outlet)
     mem_free(outlet);
 }
 
-uint64_t outlet_rows_written(const Outlet *outlet)
-{
-    return outlet->rows;
-}
-
 Str outlet_result_rows(const Outlet *outlet)
 {
     return outlet->way == OUTLET_RESULT ? buf_str(&outlet->result) : (Str){ 0 };

@@ -51,8 +51,6 @@ MUST SUSPENDS int outlet_commit(Outlet *outlet);
 SUSPENDS void outlet_close(Outlet *outlet);
 DEFINE_AUTO(Outlet *, outlet_close);
 
-uint64_t outlet_rows_written(const Outlet *outlet);
-
 /*
  * The rows kept for the result, as the text of a JSON array, when there were no sinks and nobody
  * took the rows as they came; empty otherwise. Bounded by LIMIT_OUTLET_RESULT_BYTES: beyond it

@@ -124,30 +124,6 @@ const RowValue *row_batch_row(const RowBatch *batch, size_t index)
     return batch->values + index * batch->n_columns;
 }
 
-int row_batch_append(RowBatch *batch, const RowBatch *from)
-{
-    size_t bytes = 0, n_values = from->n_rows * from->n_columns;
-
-    ASSERT(batch->n_columns == from->n_columns);
-    for (size_t i = 0; i < n_values; i++)
-        bytes += from->values[i].text.len;
-    if (from->n_rows > LIMIT_ROW_BATCH - batch->n_rows ||
-        bytes > LIMIT_ROW_BATCH_BYTES - batch->text_bytes)
-        return fail(-ERR_TOO_LARGE, "%zu rows more do not fit into a batch", from->n_rows);
-    for (size_t i = 0; i < from->n_rows; i++) {
-        const RowValue *source = row_batch_row(from, i);
-        RowValue *row = row_batch_add(batch);
-
-        if (!row)
-            return fail(-ERR_TOO_LARGE, "%zu rows more do not fit into a batch", from->n_rows - i);
-        for (size_t c = 0; c < from->n_columns; c++) {
-            row[c] = source[c];
-            row[c].text = row_batch_copy(batch, source[c].text);
-        }
-    }
-    return 0;
-}
-
 /* ---- values as text -------------------------------------------------------------------------- */
 
 /* The fewest digits that give VALUE back, without the ".0" of a whole number. */

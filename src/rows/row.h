@@ -28,10 +28,6 @@ void row_batch_deinit(RowBatch *batch);
 void row_batch_reset(RowBatch *batch); /* no rows; capacity kept */
 DEFINE_AUTO_VALUE(RowBatch, row_batch_deinit);
 
-/* Append every row of FROM, which has the same columns, with copies of its texts. 0 or
- * -ERR_TOO_LARGE when it does not fit. */
-MUST int row_batch_append(RowBatch *batch, const RowBatch *from);
-
 /* VALUE as text for people and for files without types: digits as written, times as RFC 3339,
  * booleans as true and false, null as nothing. */
 void row_value_format(Buf *out, const RowValue *value);

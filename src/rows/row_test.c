@@ -111,31 +111,6 @@ TEST(texts_fill_a_batch_and_only_the_last_is_cut)
     mem_free(text);
 }
 
-TEST(append_copies_rows_and_texts)
-{
-    AUTO(row_batch_deinit) RowBatch from = { 0 };
-    AUTO(row_batch_deinit) RowBatch to = { 0 };
-    AUTO(buf_deinit) Buf json = { 0 };
-    RowValue *row;
-    int r = 0;
-
-    row_batch_init(&from, columns, 2);
-    row_batch_init(&to, columns, 2);
-    row = row_batch_add(&from);
-    row[0] = row_text(row_batch_copy(&from, STR_C("x")));
-    row[1] = row_real(1, row_batch_copy(&from, STR_C("1.00")));
-    EXPECT_OK(row_batch_append(&to, &from));
-    row_batch_deinit(&from);
-    row_format_json(&json, &to, 0);
-    EXPECT_STR(buf_str(&json), STR_C("{\"a\":\"x\",\"b\\\"q\":1.00}"));
-    row_batch_init(&from, columns, 2);
-    for (int i = 0; i < 600; i++)
-        (void) row_batch_add(&from);
-    EXPECT_OK(row_batch_append(&to, &from));
-    r = row_batch_append(&to, &from);
-    EXPECT_ERR(r, -ERR_TOO_LARGE, "do not fit");
-}
-
 /* A column without a type that guesses wrong would lose values in a database. */
 TEST(types_settle_from_the_first_rows)
 {

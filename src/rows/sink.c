@@ -160,16 +160,6 @@ void sink_close(Sink *sink)
     mem_free(sink);
 }
 
-uint64_t sink_rows_written(const Sink *sink)
-{
-    return sink->rows;
-}
-
-const SinkSpec *sink_spec(const Sink *sink)
-{
-    return &sink->spec;
-}
-
 void sink_put_note(Sink *sink, Str note)
 {
     if (sink->driver->put_note)

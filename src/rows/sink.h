@@ -92,9 +92,6 @@ MUST SUSPENDS int sink_commit(Sink *sink);
 /* Let go; without a commit before, undo (S5). Nothing for NULL. Suspends, also when cancelled. */
 SUSPENDS void sink_close(Sink *sink);
 
-uint64_t sink_rows_written(const Sink *sink);
-const SinkSpec *sink_spec(const Sink *sink);
-
 /* A database keeps a text of the caller's with its mark, in the same transaction: the positions of
  * files that belong to the same run. Borrowed. Nothing, and empty, for sinks that are files. */
 void sink_put_note(Sink *sink, Str note);

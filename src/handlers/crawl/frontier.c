@@ -7,7 +7,7 @@
  *   (new) → QUEUED      frontier_add: into the host's window, or as a change to the database
  *   QUEUED → LEASED     frontier_lease
  *   QUEUED → SKIPPED, FAILED   frontier_end_next
- *   LEASED → QUEUED     frontier_unlease, again() of frontier_finish
+ *   LEASED → QUEUED     again() of frontier_finish
  *   LEASED → an end     end() of frontier_finish
  *
  * Where pages are kept is in frontier_host.c, how they get to the disk in frontier_flush.c.
@@ -137,11 +137,6 @@ int frontier_skip(Frontier *frontier, Str key, CrawlOutcome outcome)
     return 0;
 }
 
-bool frontier_has(const Frontier *frontier, Str key)
-{
-    return seen_has(&frontier->seen, seen_fingerprint(&frontier->seen, key));
-}
-
 bool frontier_has_content(Frontier *frontier, uint64_t content)
 {
     if (!content)
@@ -200,14 +195,6 @@ static void leave_lease(Frontier *frontier, PageItem *item)
     host->n_leased--;
     frontier->n_leased--;
     list_remove(&item->leased);
-}
-
-void frontier_unlease(Frontier *frontier, PageItem *item)
-{
-    change_state(item, PAGE_QUEUED);
-    leave_lease(frontier, item);
-    frontier->n_queued++;
-    frontier_window_put(frontier, item);
 }
 
 /* ---- ending -----------------------------------------------------------------------------------*/
@@ -419,11 +406,6 @@ uint64_t frontier_n_leased(const Frontier *frontier)
 uint64_t frontier_n_counted(const Frontier *frontier)
 {
     return frontier->n_counted;
-}
-
-bool frontier_is_settled(const Frontier *frontier)
-{
-    return frontier->is_settled;
 }
 
 void frontier_stats(const Frontier *frontier, FrontierStats *ret_stats)

@@ -81,9 +81,6 @@ MUST SUSPENDS int frontier_wait_room(Frontier *frontier);
 /* Count a URL that will not be queued, once for each KEY; 0 or FRONTIER_SEEN. Does not suspend. */
 int frontier_skip(Frontier *frontier, Str key, CrawlOutcome outcome);
 
-/* Whether a URL is known, or was skipped. Adds nothing. */
-bool frontier_has(const Frontier *frontier, Str key);
-
 /*
  * Whether CONTENT (a keyed or good hash of a page's content) came up before in this crawl; it has
  * from now on. Bounded by LIMIT_FRONTIER_CONTENTS; beyond it new ones are not remembered.

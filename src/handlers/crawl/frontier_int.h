@@ -114,9 +114,6 @@ PageItem *frontier_peek(const Host *host);
 /* Lease it. */
 PageItem *frontier_lease(Frontier *frontier, Host *host);
 
-/* Give a leased page back without an attempt: the crawl stops. Does not suspend. */
-void frontier_unlease(Frontier *frontier, PageItem *item);
-
 /* End the page that comes next without leasing it. Does not suspend. */
 void frontier_end_next(Frontier *frontier, Host *host, CrawlOutcome outcome);
 
@@ -142,4 +139,3 @@ MUST int frontier_check(const Frontier *frontier);
 uint64_t frontier_n_queued(const Frontier *frontier);
 uint64_t frontier_n_leased(const Frontier *frontier);
 uint64_t frontier_n_counted(const Frontier *frontier);
-bool frontier_is_settled(const Frontier *frontier);

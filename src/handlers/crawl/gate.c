@@ -58,11 +58,6 @@ void gate_free(Gate *gate)
     mem_free(gate);
 }
 
-const GateOpts *gate_opts(const Gate *gate)
-{
-    return &gate->opts;
-}
-
 /* ---- what a key may do ------------------------------------------------------------------------*/
 
 static size_t host_at_once(const GateOpts *opts, bool is_public)

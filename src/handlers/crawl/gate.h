@@ -121,5 +121,3 @@ int64_t gate_delay_ns(const GateKey *key);
 
 /* Whether other processes must be asked too: it has a delay, or fewer at once than the crawl. */
 bool gate_is_strict(const Gate *gate, const GateKey *key);
-
-const GateOpts *gate_opts(const Gate *gate);

@@ -1,5 +1,5 @@
 /*
- * The table of a URL's life: names, and which way it may go. Each edge is taken by one function of
+ * The table of a URL's life: which way it may go. Each edge is taken by one function of
  * frontier.c, but for those back to QUEUED after a crash, for a mark that did not hold, or for a
  * revisit: frontier_db.c takes them for all URLs at once.
  */
@@ -20,34 +20,8 @@ static const uint8_t edges[PAGE_STATE_COUNT] = {
     [PAGE_SKIPPED] = TO(QUEUED),
 };
 
-static const struct {
-    const char *name, *text;
-} rows[] = {
-#define X(name, word, text) { word, text },
-    PAGE_STATES(X)
-#undef X
-};
-STATIC_ASSERT(ARRAY_LEN(rows) == PAGE_STATE_COUNT, "a row for each state");
-
-const char *page_state_name(PageState state)
-{
-    ASSERT(state < PAGE_STATE_COUNT);
-    return rows[state].name;
-}
-
-const char *page_state_text(PageState state)
-{
-    ASSERT(state < PAGE_STATE_COUNT);
-    return rows[state].text;
-}
-
 bool page_state_may(PageState from, PageState to)
 {
     ASSERT(from < PAGE_STATE_COUNT && to < PAGE_STATE_COUNT);
     return edges[from] & 1u << to;
-}
-
-bool page_state_is_end(PageState state)
-{
-    return state == PAGE_DONE || state == PAGE_FAILED || state == PAGE_SKIPPED;
 }

@@ -13,27 +13,20 @@
 
 #include <stdbool.h>
 
-/* X(NAME, "word", "where such a URL is to be found") */
-#define PAGE_STATES(X)                                                                       \
-    X(QUEUED, "queued", "waits for its turn: in its host's window, or in the database only") \
-    X(LEASED, "leased", "a worker holds it; the database still says queued")                 \
-    X(DONE, "done", "fetched; only --revisit queues it again")                               \
-    X(FAILED, "failed", "gave up after its attempts; only --revisit queues it again")        \
-    X(SKIPPED, "skipped", "not fetched, and will not be in this crawl: its outcome says why")
+/* X(NAME, "where such a URL is to be found") */
+#define PAGE_STATES(X)                                                             \
+    X(QUEUED, "waits for its turn: in its host's window, or in the database only") \
+    X(LEASED, "a worker holds it; the database still says queued")                 \
+    X(DONE, "fetched; only --revisit queues it again")                             \
+    X(FAILED, "gave up after its attempts; only --revisit queues it again")        \
+    X(SKIPPED, "not fetched, and will not be in this crawl: its outcome says why")
 
 typedef enum PageState {
-#define X(name, word, text) PAGE_##name,
+#define X(name, text) PAGE_##name,
     PAGE_STATES(X)
 #undef X
         PAGE_STATE_COUNT
 } PageState;
 
-/* "queued", and the sentence. Static text. */
-const char *page_state_name(PageState state);
-const char *page_state_text(PageState state);
-
 /* Whether a URL may go from one state to the other. */
 bool page_state_may(PageState from, PageState to);
-
-/* Whether it is over with it. */
-bool page_state_is_end(PageState state);

@@ -187,18 +187,17 @@ SUSPENDS static int ask(Talk *talk, RespValue *ret_value, size_t argc, const Str
 static int refused(const Talk *talk, const RespValue *value, const char *what)
 {
     static const char *const forbidden[] = { "WRONGPASS", "NOAUTH", "NOPERM" };
-    Str words = value->text;
-    int len = (int) MIN(words.len, (size_t) 200);
+    Str user = talk->user.len > 0 ? str_sub(talk->user, 0, 64) : str_from_c("default");
+    Str words = str_sub(value->text, 0, 100);
+    bool is_forbidden = str_contains(words, str_from_c("invalid password")) ||
+                        str_contains(words, str_from_c("without any password"));
 
     for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
-        if (resp_is_error(value, forbidden[i]))
-            return fail(-ERR_FORBIDDEN, "redis refuses user \"%.*s\": %.*s",
-                        (int) MIN(talk->user.len, (size_t) 64),
-                        talk->user.len > 0 ? talk->user.data : "default", len, words.data);
-    if (str_contains(words, str_from_c("invalid password")) ||
-        str_contains(words, str_from_c("without any password")))
-        return fail(-ERR_FORBIDDEN, "redis refuses the password: %.*s", len, words.data);
-    return fail(-ERR_UNAVAILABLE, "%s: %.*s", what, len, words.data);
+        is_forbidden |= resp_is_error(value, forbidden[i]);
+    if (is_forbidden)
+        return fail(-ERR_FORBIDDEN, "redis refuses user %.*s: %.*s", (int) user.len, user.data,
+                    (int) words.len, words.data);
+    return fail(-ERR_UNAVAILABLE, "%s: %.*s", what, (int) words.len, words.data);
 }
 
 static unsigned read_version(Str text)

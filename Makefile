@@ -54,6 +54,7 @@ ifeq ($(filter clean help,$(MAKECMDGOALS)),)
 _ := $(shell PKG_CONFIG_PATH='$(PKG_CONFIG_PATH)' tools/gen-features $(GEN))
 include $(GEN)/features.mk
 _ := $(shell LC_ALL=C tools/gen-tables $(GEN) $(FEATURES))
+_ := $(shell LC_ALL=C tools/gen-lua $(GEN))
 endif
 
 # What the engine cannot do without. The targets that install first (run, test, bench) may go on.
@@ -89,11 +90,11 @@ obj = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
 folder_objs = $(call obj,$(filter src/$(1)/%,$(LIB_C) $(ALL_S)))
 table_objs = $(if $(filter $(1),$(FOLDERS)),$(patsubst %,$(OUT)/obj/gen/%_table.o,$(2)))
 LIB_OBJS := $(foreach f,$(FOLDERS),$(call folder_objs,$(f)))
-TABLE_OBJS := $(call table_objs,app,handlers) $(call table_objs,store,stores) \
+TABLE_OBJS := $(call table_objs,app,handlers) $(call table_objs,store,stores redis_scripts) \
               $(call table_objs,cli,commands) $(call table_objs,serve,routes) \
               $(call table_objs,rows,sinks)
 extra_app := handlers
-extra_store := stores
+extra_store := stores redis_scripts
 extra_cli := commands
 extra_serve := routes
 extra_rows := sinks

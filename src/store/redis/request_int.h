@@ -33,19 +33,20 @@ typedef enum ScriptKind {
 } ScriptKind;
 
 typedef struct Script {
-    const char *name; /* "push" */
-    bool is_write;    /* durability counts, and a replica cannot do it */
-    bool is_numbered; /* exactly once: needs a call number */
-    bool may_oom;     /* frees memory in the end: runs also when maxmemory is reached */
-    const char *text; /* for EVAL: prelude and body */
-    char sha[41];     /* of the text, for EVALSHA; filled by scripts_init */
+    const char *name;  /* "push" */
+    bool is_write;     /* durability counts, and a replica cannot do it */
+    bool is_numbered;  /* exactly once: needs a call number */
+    bool may_oom;      /* frees memory in the end: runs also when maxmemory is reached */
+    const char *piece; /* text of its file */
+    const char *text;  /* for EVAL and SCRIPT LOAD: prelude, piece, call; made by scripts_init */
+    char sha[41];      /* of the text, for EVALSHA */
 } Script;
 
-extern Script scripts_table[SCRIPT_COUNT]; /* request_scripts.c */
-extern const char *const scripts_library;  /* text for FUNCTION LOAD */
+extern Script scripts_table[SCRIPT_COUNT]; /* made by tools/gen-lua, as the next */
 extern const char *const scripts_name;     /* of the library: "sluice_N"; push is "sluice_N_push" */
+extern const char *scripts_library;        /* text for FUNCTION LOAD; made by scripts_init */
 
-/* Fill the sums. Once, before the first call. */
+/* Put the texts together. Before the first call; further ones do nothing. One thread at a time. */
 void scripts_init(void);
 
 /* How a script sends a message to a process. */

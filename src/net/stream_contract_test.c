@@ -1,6 +1,6 @@
 /*
  * The contract of streams, run against every implementation: TCP (IPv4 and IPv6), Unix sockets by
- * path and by pair, and the simulated network, perfect and bad.
+ * path and by pair, the simulated network, perfect and bad, and TLS over some of them.
  */
 #include "net/listener.h"
 #include "net/sim_net.h"
@@ -9,6 +9,10 @@
 #include "base/macro.h"
 #include "base/mem.h"
 #include "base/test.h"
+#if SL_HAVE_OPENSSL
+#include "net/tls.h"
+#include "net/tls_world_int.h"
+#endif
 
 #include <sluice/rt.h>
 
@@ -101,6 +105,65 @@ SUSPENDS static int open_sim_bad(Pair *pair)
                                               .short_write = 0.5 });
 }
 
+#if SL_HAVE_OPENSSL
+static TlsContext *tls_client, *tls_server; /* made once, for all pairs */
+
+SUSPENDS static int accept_tls(void *arg)
+{
+    Pair *pair = arg;
+
+    return tls_accept(tls_server, TAKE(pair->b), &pair->b);
+}
+
+SUSPENDS static int make_contexts(void)
+{
+    TestCert cert;
+    int r;
+
+    if (tls_client)
+        return 0;
+    cert = test_cert_make(&(TestCertOpts){ .file = "here", .names = "DNS:here.test" });
+    test_cert_free(&cert);
+    r = tls_context_new(&(TlsContextOpts){ .cert_file = "here.pem", .key_file = "here.key" },
+                        &tls_server);
+    return r < 0 ? r : tls_context_new(&(TlsContextOpts){ .ca_file = "here.pem" }, &tls_client);
+}
+
+/* TLS on both ends of a pair that is open. */
+SUSPENDS static int add_tls(Pair *pair)
+{
+    AUTO(sl_nursery_close) sl_nursery *nursery = sl_nursery_open();
+    int r = make_contexts();
+
+    if (r < 0)
+        return r;
+    sl_spawn(nursery, accept_tls, pair);
+    r = tls_connect(tls_client, TAKE(pair->a), "here.test", &pair->a);
+    return r < 0 ? r : sl_nursery_join(nursery);
+}
+
+SUSPENDS static int open_tls_tcp(Pair *pair)
+{
+    int r = open_tcp4(pair);
+
+    return r < 0 ? r : add_tls(pair);
+}
+
+SUSPENDS static int open_tls_pair(Pair *pair)
+{
+    int r = open_socketpair(pair);
+
+    return r < 0 ? r : add_tls(pair);
+}
+
+SUSPENDS static int open_tls_sim(Pair *pair)
+{
+    int r = open_sim_bad(pair);
+
+    return r < 0 ? r : add_tls(pair);
+}
+#endif
+
 typedef struct Kind {
     const char *name;
     SUSPENDS int (*open)(Pair *pair);
@@ -108,9 +171,17 @@ typedef struct Kind {
 } Kind;
 
 static const Kind kinds[] = {
-    { "tcp4", open_tcp4, false }, { "tcp6", open_tcp6, false },
-    { "unix", open_unix, false }, { "socketpair", open_socketpair, false },
-    { "sim", open_sim, true },    { "sim, bad", open_sim_bad, true },
+    { "tcp4", open_tcp4, false },
+    { "tcp6", open_tcp6, false },
+    { "unix", open_unix, false },
+    { "socketpair", open_socketpair, false },
+    { "sim", open_sim, true },
+    { "sim, bad", open_sim_bad, true },
+#if SL_HAVE_OPENSSL
+    { "tls over tcp", open_tls_tcp, false },
+    { "tls over socketpair", open_tls_pair, false },
+    { "tls over sim, bad", open_tls_sim, true },
+#endif
 };
 
 SUSPENDS static void pair_close(Pair *pair)
@@ -378,6 +449,7 @@ SUSPENDS static void check_deadline(Pair *pair)
     EXPECT_EQ(stream_write(pair->b, "x", 1), -ECANCELED);
     EXPECT_OK(sl_scope_end(&scope, -ECANCELED));
     EXPECT_EQ(stream_try_read(pair->a, buf, 4), -EAGAIN);
+    stream_abort(pair->a); /* what it still holds is for nobody */
 }
 
 /* Catches an operation that outlives its scope, or works without checking it. */
@@ -400,5 +472,14 @@ TEST(reads_exactly_or_not)
 {
     run_all(check_short);
 }
+
+#if SL_HAVE_OPENSSL
+/* The last: what all pairs shared. */
+TEST(frees_what_is_shared)
+{
+    tls_context_free(TAKE(tls_client));
+    tls_context_free(TAKE(tls_server));
+}
+#endif
 
 TEST_MAIN()

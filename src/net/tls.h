@@ -11,9 +11,9 @@
  * into a buffer, and all waiting is the covered stream's. So scopes, deadlines, the simulated loop
  * and its faults hold for TLS as they do for TCP.
  *
- * TLS 1.2 at least. The peer's name is checked, as a host name or, when it is one, as an IP address,
- * and its certificate against the authorities of the context; words say what is wrong with it. An
- * end without TLS's own close is a cut, not an end: reading gives -ECONNRESET.
+ * TLS 1.2 at least. The peer's name is checked, as a host name or, when it is one, as an IP
+ * address, and its certificate against the authorities of the context; words say what is wrong with
+ * it. An end without TLS's own close is a cut, not an end: reading gives -ECONNRESET.
  *
  * What a write was given and said to have taken has been encrypted; when its scope is cancelled
  * while the carrier is full, the rest goes out with the next write or the close.

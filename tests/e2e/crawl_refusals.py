@@ -1,6 +1,7 @@
 """What cannot be done is said in one sentence, before anything is fetched, with its exit code."""
 
 import os
+import resource
 
 from crawl import Demo, check, crawl, equal, main, refusal
 
@@ -85,10 +86,32 @@ def lists(demo):
     check("a list with a bad line: said", "bad_url" in done.err or "not a url" in done.err, done.err)
 
 
+def few_descriptors(demo):
+    """Less at once where the process may have few files open, and the rows are written whole."""
+    def low(soft, hard):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    urls = [f"{demo.url}/product/{i}?{k}" for i in range(1, 21) for k in range(5)]
+    with open("hundred.txt", "w") as file:
+        file.write("\n".join(urls))
+    for out in (["f.csv"], ["f.jsonl", "sqlite:f.db?table=f"]):
+        outs = [word for name in out for word in ("--out", name)]
+        done = crawl("--urls", "hundred.txt", "--concurrency", "100", "--keep-duplicates", *outs,
+                     preexec=low(64, 64))
+        check(f"{out}: said", "pages at once instead of 100" in done.err and "64 files" in done.err,
+              done.err)
+        with open(out[0]) as file:
+            equal(f"{out}: rows", 100, len([line for line in file if "/product/" in line]))
+    done = crawl("--urls", "hundred.txt", "--concurrency", "100", "--keep-duplicates", "--out",
+                 "f.csv", preexec=low(64, 4096))
+    check("a soft limit is raised", "instead of" not in done.err, done.err)
+
+
 def everything():
-    demo = Demo("--products", "20")
+    demo = Demo("--products", "20", "--latency", "10ms")
     flags(demo)
     lists(demo)
+    few_descriptors(demo)
     demo.stop()
 
 

@@ -19,6 +19,8 @@
 #include "handlers/crawl/writer.h"
 #include "net/http_client.h"
 
+#define CRAWL_EXTRA_CONNECTIONS 4 /* beside those of the pages at once: kept ones, robots.txt */
+
 typedef struct Reading Reading;
 
 typedef struct Crawl {
@@ -29,7 +31,8 @@ typedef struct Crawl {
     ReadRules rules;
     WebUrlKeyOpts key_opts;
 
-    HttpClient *client;
+    int64_t concurrency;     /* pages at once: what was asked for, or what there is room for */
+    HttpClient *client;      /* NULL before and after */
     HttpCookies *cookies;    /* NULL: none are kept */
     uint64_t cookie_file;    /* the hash of --cookie-file; 0: none */
     uint64_t cookie_changes; /* http_cookies_changes of what the state file has */

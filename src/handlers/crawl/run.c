@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/macro.h"
 #include "handlers/crawl/crawl_int.h"
+#include "handlers/crawl/descriptors.h"
 #include "handlers/crawl/settings.h"
 
 #include <sluice/rt.h>
@@ -89,15 +90,15 @@ static void set_headers(Crawl *crawl)
 }
 
 /* A client of its own: as many connections as pages at once, and the identity asked for. */
-SUSPENDS static int open_client(Crawl *crawl, sl_nursery *nursery, int64_t concurrency)
+SUSPENDS static int open_client(Crawl *crawl, sl_nursery *nursery)
 {
     const CrawlArgs *args = crawl->args;
     Arena *arena = crawl->task->arena;
     HttpResolve *resolve = arena_zalloc(arena, (args->resolve.len + 1) * sizeof(*resolve));
     HttpClientOpts opts = {
-        .connections_per_host = (size_t) concurrency + 1,
-        .connections_max = (size_t) concurrency + 4,
-        .calls_max = (size_t) concurrency + 16,
+        .connections_per_host = (size_t) crawl->concurrency + 1,
+        .connections_max = (size_t) crawl->concurrency + CRAWL_EXTRA_CONNECTIONS,
+        .calls_max = (size_t) crawl->concurrency + 16,
         .user_agent = arena_copy_c(arena, crawl_args_user_agent(crawl->task, args)),
         .policy = crawl->policy,
         .resolve = resolve,
@@ -112,7 +113,7 @@ SUSPENDS static int open_client(Crawl *crawl, sl_nursery *nursery, int64_t concu
     return http_client_start(&crawl->client, nursery, &opts);
 }
 
-SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery, int64_t concurrency)
+SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery)
 {
     const CrawlArgs *args = crawl->args;
     SchedulerOpts opts = {
@@ -121,7 +122,7 @@ SUSPENDS static int open_scheduler(Crawl *crawl, sl_nursery *nursery, int64_t co
                                             : FRONTIER_CONTINUE,
                       .is_temporary = args->is_state_beside,
                       .attempts_max = (unsigned) args->retries + 1 },
-        .gate = { .concurrency = (size_t) concurrency,
+        .gate = { .concurrency = (size_t) crawl->concurrency,
                   .host_at_once = (size_t) args->per_host,
                   .address_at_once = (size_t) args->per_address,
                   .delay_ms = args->delay_ms,
@@ -158,17 +159,18 @@ enum { CRAWL_OVER = 1 }; /* the state file says that nothing is left to do */
 SUSPENDS static int open_all(Crawl *crawl, sl_nursery *nursery, const CrawlRunOpts *opts)
 {
     int64_t concurrency = opts->concurrency ? opts->concurrency : crawl->args->concurrency;
-    int r = scope_new(crawl->args, &crawl->scope);
     FrontierStats stats;
+    int r = scope_new(crawl->args, &crawl->scope);
 
     if (r < 0)
         return r;
     set_rules(crawl);
     set_headers(crawl);
-    crawl->requests.count = (size_t) concurrency;
-    r = open_client(crawl, nursery, concurrency);
+    crawl->concurrency = crawl_descriptors_fit(crawl->task, concurrency, crawl->args->out.len);
+    crawl->requests.count = (size_t) crawl->concurrency;
+    r = open_client(crawl, nursery);
     if (r == 0)
-        r = open_scheduler(crawl, nursery, concurrency);
+        r = open_scheduler(crawl, nursery);
     if (r < 0)
         return r;
     crawl->frontier = scheduler_frontier(crawl->scheduler);
@@ -255,13 +257,13 @@ SUSPENDS static int run_ticker(void *arg)
     return r;
 }
 
-SUSPENDS static int run_pages(Crawl *crawl, int64_t concurrency)
+SUSPENDS static int run_pages(Crawl *crawl)
 {
     AUTO(sl_nursery_close) sl_nursery *nursery = sl_nursery_open(.name = "pages");
-    int64_t n = concurrency;
+    int64_t n = crawl->concurrency;
     int r = 0;
 
-    if (concurrency > 1 && reading_has_pool(crawl->reading))
+    if (n > 1 && reading_has_pool(crawl->reading))
         n += EXTRA_FIBERS;
     for (int64_t i = 0; r == 0 && i < n; i++)
         r = sl_spawn(nursery, crawl_pages, crawl, .name = "page", .stack_bytes = PAGE_STACK);
@@ -281,7 +283,7 @@ SUSPENDS static int run_list(void *arg)
     return r;
 }
 
-SUSPENDS static int run_all(Crawl *crawl, const CrawlRunOpts *opts)
+SUSPENDS static int run_all(Crawl *crawl)
 {
     AUTO(sl_nursery_close) sl_nursery *beside = sl_nursery_open(.name = "beside the pages");
     int r = crawl_seed(crawl);
@@ -292,7 +294,7 @@ SUSPENDS static int run_all(Crawl *crawl, const CrawlRunOpts *opts)
     if (r == 0)
         r = sl_spawn(beside, run_list, crawl, .name = "list", .stack_bytes = PAGE_STACK);
     if (r == 0)
-        r = run_pages(crawl, opts->concurrency ? opts->concurrency : crawl->args->concurrency);
+        r = run_pages(crawl);
     sl_nursery_cancel(beside);
     return r < 0 ? r : sl_nursery_join(beside);
 }
@@ -361,6 +363,7 @@ SUSPENDS static int end_crawl(Crawl *crawl, CrawlResult *result)
     bool is_done = crawl->args->is_state_beside && !crawl->report->was_stopped;
     int r;
 
+    http_client_stop(TAKE(crawl->client)); /* its connections make room for what follows */
     crawl_cookies_keep(crawl);
     r = writer_finish(crawl->writer,
                       is_done || (crawl->is_seeded && scheduler_is_complete(crawl->scheduler)));
@@ -394,9 +397,9 @@ SUSPENDS static int close_all(Crawl *crawl)
 
 /* Run what was opened. A crawl that was cancelled is ended as one that was stopped: what it has
  * is written, while the cancellation is kept away for a while. */
-SUSPENDS static int run_and_end(Crawl *crawl, const CrawlRunOpts *opts, CrawlResult *result)
+SUSPENDS static int run_and_end(Crawl *crawl, CrawlResult *result)
 {
-    int r = run_all(crawl, opts), end;
+    int r = run_all(crawl), end;
     sl_scope shield;
     Err first_err;
 
@@ -433,7 +436,7 @@ int crawl_run_once(Task *task, const CrawlArgs *args, CrawlPlan *plan, const Cra
     r = open_all(crawl, nursery, opts);
     result->is_over = r == CRAWL_OVER;
     if (r == 0)
-        r = run_and_end(crawl, opts, result);
+        r = run_and_end(crawl, result);
     if (r < 0)
         err_take(r, first_err); /* closing may fail too, and has words of its own */
     closed = close_all(crawl);

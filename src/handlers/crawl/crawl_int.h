@@ -10,8 +10,8 @@
  */
 #pragma once
 
-#include "base/map.h"
 #include "handlers/crawl/reader.h"
+#include "handlers/crawl/redirects.h"
 #include "handlers/crawl/report.h"
 #include "handlers/crawl/run.h"
 #include "handlers/crawl/scheduler.h"
@@ -50,8 +50,7 @@ typedef struct Crawl {
     CrawlReport *report;
     Notes *notes;
     uint64_t before[CRAWL_OUTCOME_COUNT]; /* of earlier processes of this run */
-    Map redirects;                        /* URL -> where it redirected to, to find circles */
-    Arena redirect_arena;
+    Redirects redirects;
     Buf key;         /* scratch of follow.c */
     Arena scratch;   /* the same */
     sl_sem requests; /* places for requests under way */

@@ -17,7 +17,6 @@
 #define SITEMAP_PIECE_BYTES (16 << 10)
 #define SEED_PRIORITY       1
 #define SITEMAP_PRIORITY    2
-#define REDIRECTS_KEPT      100000
 
 /* Queue LINK to URL, or count it as already known. */
 static int add(Crawl *crawl, const WebUrl *url, FrontierLink *link)
@@ -111,30 +110,6 @@ int follow_links(Crawl *crawl, const Page *page, const PageRead *read)
 
 /* ---- redirects ------------------------------------------------------------------------------- */
 
-/* Keep that FROM leads to TO, so that a circle can be told from a page that is known. */
-static void keep_redirect(Crawl *crawl, Str from, Str to)
-{
-    if (crawl->redirects.len < REDIRECTS_KEPT)
-        (void) map_put(&crawl->redirects, from, arena_copy_c(&crawl->redirect_arena, to));
-}
-
-/* Whether redirects lead from URL back to itself. */
-static bool is_circle(const Crawl *crawl, Str url)
-{
-    Str at = url;
-
-    for (int i = 0; i <= LIMIT_CRAWL_REDIRECTS; i++) {
-        const char *to = map_find(&crawl->redirects, at);
-
-        if (!to)
-            return false;
-        at = str_from_c(to);
-        if (str_eq(at, url))
-            return true;
-    }
-    return false;
-}
-
 /* A wall of cookies: the way led to where a cookie was set and back, and the same URL may answer
  * with the page. It is asked once more under a key of its own; hops say when it is enough. */
 static int add_again(Crawl *crawl, const WebUrl *url, FrontierLink *link)
@@ -162,8 +137,8 @@ int follow_redirect(Crawl *crawl, const Page *page, Str location, CrawlOutcome *
     arena_reset(&crawl->scratch);
     if (!location.len || web_url_resolve(&crawl->scratch, NULL, location, &url) != 0)
         return 0;
-    keep_redirect(crawl, page->url, web_url_without_fragment(&url));
-    is_round = is_circle(crawl, page->url);
+    redirects_put(&crawl->redirects, page->url, web_url_without_fragment(&url));
+    is_round = redirects_is_circle(&crawl->redirects, page->url);
     *ret_outcome = is_round ? CRAWL_REDIRECT_LOOP : CRAWL_TOO_MANY_REDIRECTS;
     if (link.hops > LIMIT_CRAWL_REDIRECTS || (is_round && !crawl->cookies))
         return 0;

@@ -388,8 +388,7 @@ SUSPENDS static int close_all(Crawl *crawl)
         http_cookies_free(crawl->cookies);
     scope_free(crawl->scope);
     notes_free(crawl->notes);
-    map_deinit(&crawl->redirects);
-    arena_deinit(&crawl->redirect_arena);
+    redirects_deinit(&crawl->redirects);
     arena_deinit(&crawl->scratch);
     buf_deinit(&crawl->key);
     return r;
@@ -429,7 +428,7 @@ int crawl_run_once(Task *task, const CrawlArgs *args, CrawlPlan *plan, const Cra
                       .plan = plan,
                       .policy = is_open ? HTTP_POLICY_ALLOW_ALL : HTTP_POLICY_DENY_PRIVATE,
                       .report = &result->report };
-    map_init(&crawl->redirects, sl_random(), sl_random());
+    redirects_init(&crawl->redirects, sl_random(), sl_random());
     crawl->notes = notes_new();
     crawl->report->started_ms = sl_wall_ms();
     crawl->report->started_ns = sl_clock_ns();

@@ -65,12 +65,18 @@ int queue_start(sl_nursery *nursery, const QueueOpts *opts, Queues **ret_queues)
     queues->home = sl_loop_self();
     store.listener_ctx = queues;
     r = store_open(&store, &queues->store);
-    if (r == 0) {
-        r = sl_spawn(nursery, ticker_main, queues, .name = "queue ticker");
-        if (r < 0)
-            store_close(queues->store);
-    }
     if (r < 0) {
+        mem_free(queues);
+        return r;
+    }
+    if (opts->is_still)
+        sl_event_set(&queues->stopped);
+    else
+        r = migrate_refuse_moved(queues);
+    if (r == 0 && !opts->is_still)
+        r = sl_spawn(nursery, ticker_main, queues, .name = "queue ticker");
+    if (r < 0) {
+        store_close(queues->store);
         mem_free(queues);
         return r;
     }

@@ -50,12 +50,15 @@ typedef struct QueueOpts {
     int64_t idempotency_ms;          /* how long a key is remembered; 0: LIMIT_IDEMPOTENCY_MS */
     const StoreRetention *retention; /* NULL: the LIMIT_RETENTION_… */
     struct MemoryImage *image;       /* memory: see StoreConfig */
+    bool is_still; /* nothing happens by itself (no ticker), and a store that was moved is opened
+                      too: for whoever copies or repairs it */
 } QueueOpts;
 
 /*
  * Open the store and start the ticker (a fiber in NURSERY, which must outlive the queues): it
- * promotes what is due, ends leases, sweeps. -ERR_USAGE, -ERR_STORE_LOCKED, -ERR_STORE_FORMAT,
- * -ERR_STORE with words.
+ * promotes what is due, ends leases, sweeps. A store whose jobs were moved elsewhere is refused
+ * (-ERR_CONFIG), as is one that such a move has filled in part. -ERR_USAGE, -ERR_STORE_LOCKED,
+ * -ERR_STORE_FORMAT, -ERR_STORE with words.
  */
 MUST SUSPENDS int queue_start(sl_nursery *nursery, const QueueOpts *opts, Queues **ret_queues);
 
@@ -213,6 +216,40 @@ MUST SUSPENDS int queue_pause(Queues *queues, Str queue, bool is_paused);
 /* A small named value in the store (schedules, settings). -ERR_NOT_FOUND when there is none. */
 MUST SUSPENDS int queue_meta_get(Arena *arena, Queues *queues, Str name, Str *ret_value);
 MUST SUSPENDS int queue_meta_put(Queues *queues, Str name, Str value);
+
+/* ---- moving everything to another store ------------------------------------------------------ */
+
+typedef struct MigrateStats {
+    uint64_t total; /* jobs in the source at the start */
+    uint64_t seen;
+    uint64_t added;                 /* were not in the target */
+    uint64_t jobs[JOB_STATE_COUNT]; /* seen, by state */
+    uint64_t keys;                  /* idempotency keys */
+    uint64_t queues;
+} MigrateStats;
+
+typedef struct MigrateOpts {
+    Queues *from, *to;               /* both are still */
+    const char *from_name, *to_name; /* for marks and words; without passwords */
+    bool merges;                     /* the target may have other jobs */
+    bool forces;                     /* although workers are there */
+    bool is_dry;                     /* look, and write nothing */
+    void (*progress)(void *ctx, const MigrateStats *stats); /* after each page; may be NULL */
+    void *ctx;
+} MigrateOpts;
+
+/*
+ * Copy every job of one store into another, as it is: id, state, fence, attempts, errors, result,
+ * times and order in line; idempotency keys; which queues are paused. Active jobs keep their lease
+ * and its holder. The source stays as it was, but is marked as moved, so that no engine opens it;
+ * its queues are paused where other processes may have it open. May be cut short at any moment and
+ * called again. -ERR_CONFLICT with words: workers are there, the target has other jobs, the counts
+ * differ at the end because the source was not left alone.
+ */
+MUST SUSPENDS int queue_migrate(const MigrateOpts *opts, MigrateStats *ret_stats);
+
+/* Take a store that was moved into use again: drop the mark, unpause what the move had paused. */
+MUST SUSPENDS int queue_reopen(Queues *queues);
 
 /* Walk the whole store and verify every invariant: 0, or -ERR_STORE with the first violation. */
 MUST SUSPENDS int queue_check(Queues *queues, uint64_t *ret_jobs);

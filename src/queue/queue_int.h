@@ -53,6 +53,9 @@ MUST SUSPENDS int queue_run_op(Queues *queues, StoreOp *op);
 /* The records of an answer as jobs in ARENA (which gets a copy). */
 MUST int jobs_from_out(Arena *arena, const StoreOp *op, Job *ret_jobs, size_t max, size_t *ret_n);
 
+/* migrate.c: -ERR_CONFIG with words when the store was moved, or a move into it is not done. */
+MUST SUSPENDS int migrate_refuse_moved(Queues *queues);
+
 /* ticker.c */
 SUSPENDS int ticker_main(void *arg);
 

@@ -224,6 +224,8 @@ int engine_apply(void *db, StoreOp *op)
     case STORE_CHECK: return engine_check(engine, op);
     case STORE_WORKER: return engine_worker(engine, op);
     case STORE_WORKERS: return engine_workers(engine, op);
+    case STORE_IMPORT: return engine_import(engine, op);
+    case STORE_KEYS: return engine_keys(engine, op);
     case STORE_WATCH:
     case STORE_CANCEL: break; /* the gate's own */
     }

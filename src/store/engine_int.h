@@ -118,6 +118,13 @@ MUST int engine_delete(Engine *engine, StoreOp *op);
 MUST int engine_sweep(Engine *engine, StoreOp *op);
 MUST int engine_check(Engine *engine, StoreOp *op);
 
+/* engine_import.c */
+MUST int engine_import(Engine *engine, StoreOp *op);
+MUST int engine_keys(Engine *engine, StoreOp *op);
+
+/* engine_push.c: remember an idempotency key with N ids, 16 bytes each. */
+MUST int engine_key_put(Engine *engine, const StoreKey *key);
+
 /* engine_workers.c */
 MUST int engine_worker(Engine *engine, StoreOp *op);
 MUST int engine_workers(Engine *engine, StoreOp *op);
@@ -191,12 +198,16 @@ typedef struct Shift {
  */
 MUST int engine_shift(Engine *engine, Shift *shift);
 
-/* A new job's index entry, counts and event. HEAD has its queue, order and due time. */
+/* A new job's index entry, counts and event. HEAD has its queue, order and due time; HOLDER is that
+ * of its lease, if it has one. */
 MUST int engine_file_new(Engine *engine, EngineQueue *queue, const JobId *id,
-                         const RecordHead *head, Str body);
+                         const RecordHead *head, Str body, Str holder);
 
 /* Take a job out of the index and the counts, and its record out of the store. */
 MUST int engine_drop(Engine *engine, EngineQueue *queue, const JobId *id, const RecordHead *head);
+
+/* The same for a job in any state, before another version of it comes in its place. */
+MUST int engine_unfile(Engine *engine, EngineQueue *queue, const JobId *id, const RecordHead *head);
 
 /* Append a record to the op's answer. Below zero when there is no memory: ends the batch. */
 MUST int op_add_record(StoreOp *op, const JobId *id, Str body);

@@ -12,6 +12,7 @@
  */
 #include "store/engine_int.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 enum { KEY_HEAD = 16, RECORD_OVERHEAD = 96 };
@@ -72,28 +73,46 @@ static int key_look_up(Engine *engine, StoreOp *op)
     return r < 0 ? r : 1;
 }
 
-static int key_remember(Engine *engine, const StoreOp *op)
+int engine_key_put(Engine *engine, const StoreKey *key)
 {
     char bytes[KV_KEY_BYTES];
-    int64_t until_ms = engine->now.wall_ms + op->push.key_ttl_ms;
     int r;
 
     buf_reset(&engine->scratch2);
-    buf_add(&engine->scratch2, &until_ms, 8);
-    buf_add(&engine->scratch2, &op->push.key_print, 8);
-    for (size_t i = 0; i < op->push.n; i++)
-        buf_add(&engine->scratch2, op->push.records[i].data, RECORD_ID_BYTES);
+    buf_add(&engine->scratch2, &key->until_ms, 8);
+    buf_add(&engine->scratch2, &key->print, 8);
+    buf_add(&engine->scratch2, key->ids, key->n_ids * RECORD_ID_BYTES);
     r = buf_check(&engine->scratch2);
     if (r == 0)
-        r = engine->ops->put(engine->kv, KV_META, idempotency_key(bytes, op->push.key),
+        r = engine->ops->put(engine->kv, KV_META, idempotency_key(bytes, key->key),
                              buf_str(&engine->scratch2));
     if (r < 0)
         return r;
     bytes[0] = 'x';
     for (int i = 0; i < 8; i++)
-        bytes[1 + i] = (char) (unsigned char) ((uint64_t) until_ms >> (56 - 8 * i));
-    memcpy(bytes + 9, op->push.key.data, op->push.key.len);
-    return engine->ops->put(engine->kv, KV_META, str_from(bytes, 9 + op->push.key.len), (Str){ 0 });
+        bytes[1 + i] = (char) (unsigned char) ((uint64_t) key->until_ms >> (56 - 8 * i));
+    memcpy(bytes + 9, key->key.data, key->key.len);
+    return engine->ops->put(engine->kv, KV_META, str_from(bytes, 9 + key->key.len), (Str){ 0 });
+}
+
+static int key_remember(Engine *engine, const StoreOp *op)
+{
+    size_t bytes = op->push.n * RECORD_ID_BYTES;
+    StoreKey key = { .key = op->push.key,
+                     .print = op->push.key_print,
+                     .until_ms = engine->now.wall_ms + op->push.key_ttl_ms,
+                     .n_ids = op->push.n };
+    uint8_t *ids = mem_try(bytes);
+    int r;
+
+    if (!ids)
+        return fail(-ENOMEM, "no memory for the ids of a push");
+    for (size_t i = 0; i < op->push.n; i++)
+        memcpy(ids + i * RECORD_ID_BYTES, op->push.records[i].data, RECORD_ID_BYTES);
+    key.ids = ids;
+    r = engine_key_put(engine, &key);
+    mem_free(ids);
+    return r;
 }
 
 /* ---- the jobs -------------------------------------------------------------------------------- */
@@ -199,7 +218,7 @@ static int push_one(Engine *engine, Str record, uint64_t *ret_order)
     if (head.state == JOB_AVAILABLE)
         queue->now.next_order++; /* E3 */
     *ret_order = head.order;
-    return engine_file_new(engine, queue, &id, &head, buf_str(&engine->scratch));
+    return engine_file_new(engine, queue, &id, &head, buf_str(&engine->scratch), (Str){ 0 });
 }
 
 int engine_push(Engine *engine, StoreOp *op)

@@ -291,15 +291,14 @@ int engine_shift(Engine *engine, Shift *shift)
 }
 
 int engine_file_new(Engine *engine, EngineQueue *queue, const JobId *id, const RecordHead *head,
-                    Str body)
+                    Str body, Str holder)
 {
     char key[INDEX_KEY_BYTES];
     int r;
 
     ASSERT(engine->is_open && queue->is_dirty);
     r = engine->ops->add(engine->kv, KV_INDEX,
-                         index_key(key, place_of(head), head->queue, order_of(head), id),
-                         (Str){ 0 });
+                         index_key(key, place_of(head), head->queue, order_of(head), id), holder);
     if (r < 0)
         return r;
     ASSERT(r == 0); /* E1 */
@@ -319,12 +318,11 @@ int engine_file_new(Engine *engine, EngineQueue *queue, const JobId *id, const R
                      body);
 }
 
-int engine_drop(Engine *engine, EngineQueue *queue, const JobId *id, const RecordHead *head)
+int engine_unfile(Engine *engine, EngineQueue *queue, const JobId *id, const RecordHead *head)
 {
     char key[INDEX_KEY_BYTES];
     int r;
 
-    ASSERT(job_state_is_final(head->state));
     r = engine->ops->del(engine->kv, KV_INDEX,
                          index_key(key, place_of(head), head->queue, order_of(head), id));
     if (r == 0)
@@ -336,4 +334,10 @@ int engine_drop(Engine *engine, EngineQueue *queue, const JobId *id, const Recor
     queue_touch(engine, queue);
     count_out(queue, head);
     return 0;
+}
+
+int engine_drop(Engine *engine, EngineQueue *queue, const JobId *id, const RecordHead *head)
+{
+    ASSERT(job_state_is_final(head->state));
+    return engine_unfile(engine, queue, id, head);
 }

@@ -229,6 +229,8 @@ static int apply_one(Store *store, StoreOp *op)
     case STORE_META:
     case STORE_WORKER:
     case STORE_WORKERS:
+    case STORE_IMPORT:
+    case STORE_KEYS:
     case STORE_CHECK: return store->driver->apply(store->db, op);
     }
     UNREACHABLE("an operation that is none");

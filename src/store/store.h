@@ -67,6 +67,8 @@ typedef enum StoreOpKind {
     STORE_CANCEL,    /* take back a parked operation of the same gate */
     STORE_WORKER,    /* put or remove a worker's card, which ends by itself unless it is renewed */
     STORE_WORKERS,   /* read a page of the workers' cards */
+    STORE_IMPORT,    /* put jobs and idempotency keys of another store, as they are there */
+    STORE_KEYS,      /* read a page of the idempotency keys */
 } StoreOpKind;
 
 /* One guarded move of one job. */
@@ -133,6 +135,25 @@ typedef struct StoreRetention {
     int64_t discarded_ms;
     uint64_t discarded_max;
 } StoreRetention;
+
+/*
+ * One job of another store, in whatever state. Its steady times have been moved to this store's
+ * clock; the number of its queue and its place in line are this store's to give, in the order of
+ * the import.
+ */
+typedef struct StoreImport {
+    Str record; /* id and body */
+    Str holder; /* of its lease, when it is active */
+} StoreImport;
+
+/* One idempotency key. */
+typedef struct StoreKey {
+    Str key;
+    uint64_t print;
+    int64_t until_ms;   /* wall time when it is forgotten */
+    const uint8_t *ids; /* 16 bytes for each job it made */
+    size_t n_ids;
+} StoreKey;
 
 typedef struct StoreOp StoreOp;
 struct StoreOp {
@@ -236,6 +257,21 @@ struct StoreOp {
             size_t max;
             size_t n; /* answer: for each a name and a card in out, by name */
         } workers;
+        struct {
+            const StoreImport *jobs; /* all or none, but those that are here already with the same
+                                        fence or a higher one are passed over (S6) */
+            size_t n;
+            const StoreKey *keys; /* one that is here already stays as it is */
+            size_t n_keys;
+            size_t n_added; /* answer: jobs that were not here */
+        } import;
+        struct {
+            Str cursor; /* where the last page ended; empty: from the start */
+            size_t max;
+            size_t n;  /* answer: for each the key in out, and then: i64 until_ms, u64 print (both
+                         little-endian), ids */
+            Buf *next; /* answer to STORE_MORE: the next cursor */
+        } keys;
     };
 
     /* the answer */

@@ -6,6 +6,7 @@
 #include "app/config.h"
 #include "app/engine.h"
 #include "app/foreground.h"
+#include "app/store_command.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "cli/command.h"
@@ -61,6 +62,7 @@ int app_main(int argc, char **argv)
         .demo_flags = &demo_options_schema,
         .run_demo = demo_run,
         .run_handler = foreground_run,
+        .run_store = store_command_run,
         .list_features = list_features,
     };
 

@@ -33,6 +33,17 @@ typedef struct HandlerRun {
     bool is_partial; /* it is done, but some of the work failed */
 } HandlerRun;
 
+/* Work on stores that no engine has open. */
+typedef struct StoreRequest {
+    enum { STORE_VERB_MIGRATE, STORE_VERB_CHECK, STORE_VERB_INFO, STORE_VERB_REOPEN } verb;
+    Str store; /* a URL, or @FILE; of MIGRATE the source */
+    Str to;    /* MIGRATE: the target */
+    bool merge, force, dry_run;
+    bool shows_progress; /* on stderr */
+
+    Buf *result; /* gets a JSON object */
+} StoreRequest;
+
 /* What a process is: API and workers, the API alone, workers alone. */
 typedef enum EngineFace { ENGINE_ALL, ENGINE_API, ENGINE_WORKERS } EngineFace;
 
@@ -46,6 +57,7 @@ typedef struct CommandHost {
     const Schema *demo_flags;                                         /* of `demo` */
     int (*run_demo)(const void *flags);                               /* until it has stopped */
     int (*run_handler)(HandlerRun *run);                              /* once, in the foreground */
+    int (*run_store)(const StoreRequest *request);
     void (*list_features)(void (*tell)(void *ctx, const char *name, bool is_in), void *ctx);
 } CommandHost;
 

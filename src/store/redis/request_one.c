@@ -382,6 +382,8 @@ static ScriptKind kind_of(StoreOpKind kind)
     case STORE_MOVE:
     case STORE_EXTEND:
     case STORE_WATCH:
+    case STORE_IMPORT:
+    case STORE_KEYS:
     case STORE_CHECK:
     case STORE_CANCEL: break;
     }

@@ -2,7 +2,9 @@
  * Inside net/redis: a client, its nodes, its calls.
  *
  *   redis.c           the face: start, stop, about; the fiber that keeps all others
- *   redis_calls.c     calls of fibers: handed over, answered, given up, sent elsewhere
+ *   redis_calls.c     calls of fibers: handed over, waited for, ended
+ *   redis_answers.c   answers, redirections, what a lost connection leaves behind
+ *   redis_clock.c     silence, patience, calls that are tried later
  *   redis_queue.c     the bytes of commands until they are answered
  *   redis_conn.c      one node's connection: reader, writer, reconnect
  *   redis_hello.c     one connection as bytes and frames; the greeting
@@ -255,14 +257,22 @@ void redis_chunk_unref(Redis *redis, RedisChunk *chunk);
 
 /* ---- redis_calls.c -------------------------------------------------------------------------- */
 
+/* End PENDING with R; WORDS for what is below zero. Frees it. */
+void redis_finish(Redis *redis, Pending *pending, int r, const char *words);
+
+/* The caller of PENDING hears R; its place stays: R3. */
+void redis_detach(Pending *pending, int r, const char *words);
+
+/* All calls end with -ERR_CLOSED. */
+void redis_fail_all(Redis *redis);
+
+/* ---- redis_answers.c ------------------------------------------------------------------------ */
+
 /* An answer for PENDING, which has left its queue: ends it, holds it, or sends it elsewhere. An
  * error is the connection's. */
 MUST int redis_take_answer(RedisNode *node, Pending *pending, Str frame);
 
-/* End PENDING with R; WORDS for what is below zero. Frees it. */
-void redis_finish(Redis *redis, Pending *pending, int r, const char *words);
-
-/* Route PENDING to where its slot is now; into later when that is nowhere. */
+/* Route PENDING to NODE, or with NULL to where its slot is; into later when that is nowhere. */
 void redis_route_pending(Redis *redis, Pending *pending, bool is_asking, RedisNode *node);
 
 /* Try PENDING again after a little while. */
@@ -272,9 +282,12 @@ void redis_put_later(Redis *redis, Pending *pending);
  * again, or is awaited by nobody, ends. */
 void redis_take_back(RedisNode *node, const char *words);
 
-void redis_fail_all(Redis *redis);
-void redis_watch(Redis *redis, int64_t at_ns);
 int64_t redis_barrier_ms(const Redis *redis); /* what a write's confirmation may take */
+
+/* ---- redis_clock.c -------------------------------------------------------------------------- */
+
+/* The clock looks at AT_NS, if not before. */
+void redis_watch(Redis *redis, int64_t at_ns);
 SUSPENDS int redis_clock_run(void *redis);
 
 /* ---- redis_topology.c ----------------------------------------------------------------------- */

@@ -59,20 +59,36 @@ static bool write_config(void)
 
     if (!file)
         return false;
-    fprintf(file,
-            "daemon off; master_process off; pid nginx.pid; error_log error.log;\n"
-            "events { worker_connections 256; }\n"
-            "http { access_log off;\n"
-            "  client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3;\n"
-            "  uwsgi_temp_path t4; scgi_temp_path t5; gzip on; gzip_min_length 1;\n"
-            "  gzip_types text/plain;\n"
-            "  server { listen 127.0.0.1:%s ssl http2; ssl_certificate cert.pem;\n"
-            "    ssl_certificate_key key.pem; default_type text/plain;\n"
-            "    location / { return 200 \"$server_protocol $host $request_method\"; }\n"
-            "    location /down { return 302 http://shop.test:%s/; } }\n"
-            "  server { listen 127.0.0.1:%s http2; default_type text/plain;\n"
-            "    location / { return 200 \"$server_protocol\"; } } }\n",
-            nginx.tls_port, nginx.plain_port, nginx.plain_port);
+    fprintf(
+        file,
+        "daemon off; master_process off; pid nginx.pid; error_log error.log;\n"
+        "events { worker_connections 256; }\n"
+        "http { access_log off;\n"
+        "  client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3;\n"
+        "  uwsgi_temp_path t4; scgi_temp_path t5; gzip on; gzip_min_length 1;\n"
+        "  gzip_types text/plain;\n"
+        "  server { listen 127.0.0.1:%s ssl http2; ssl_certificate cert.pem;\n"
+        "    ssl_certificate_key key.pem; default_type text/plain;\n"
+        "    location / { return 200 \"$server_protocol $host $request_method\"; }\n"
+        "    client_max_body_size 8m; client_body_buffer_size 8m; large_client_header_buffers 4 "
+        "64k;\n"
+        "    location /post { proxy_pass http://unix:back.sock:/; proxy_set_header X-Body "
+        "$request_body;\n"
+        "      proxy_set_header X-Protocol $server_protocol; proxy_set_header X-Length "
+        "$content_length; }\n"
+        "    location /upload { proxy_pass http://unix:back.sock:/; proxy_set_header X-Protocol "
+        "$server_protocol; }\n"
+        "    location /again { return 307 /post; }\n"
+        "    location /set { add_header Set-Cookie \"in=yes; Path=/; Secure\"; add_header "
+        "Set-Cookie \"two=2; Path=/\"; return 302 /cookies; }\n"
+        "    location /cookies { return 200 \"$server_protocol $http_cookie\"; }\n"
+        "    location /down { return 302 http://shop.test:%s/; } }\n"
+        "  server { listen unix:back.sock; default_type text/plain; client_max_body_size 8m;\n"
+        "    location / { return 200 \"$http_x_protocol $request_method $http_x_length "
+        "$content_length $http_x_body\"; } }\n"
+        "  server { listen 127.0.0.1:%s http2; default_type text/plain;\n"
+        "    location / { return 200 \"$server_protocol\"; } } }\n",
+        nginx.tls_port, nginx.plain_port, nginx.plain_port);
     return fclose(file) == 0;
 }
 
@@ -106,6 +122,7 @@ SUSPENDS static int start_nginx(void)
     int r;
 
     (void) snprintf(prefix, sizeof(prefix), "%s/", test_dir());
+    (void) unlink("back.sock"); /* of the one before, which was killed */
     r = find_port(nginx.tls_port);
     if (r == 0)
         r = find_port(nginx.plain_port);
@@ -227,6 +244,77 @@ SUSPENDS static void check_versions(World *world)
     EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0"));
 }
 
+SUSPENDS static int post(World *world, const char *path, Str body, HttpAnswer *answer)
+{
+    static const HttpHeader json = { STR("Content-Type"), STR("application/json") };
+    char url[300];
+
+    http_answer_reset(answer);
+    return http_client_call(world->client,
+                            &(HttpCall){ .url = tls_url("shop.test", path, url),
+                                         .method = STR_C("POST"),
+                                         .body = body,
+                                         .headers = &json,
+                                         .n_headers = 1 },
+                            answer);
+}
+
+SUSPENDS static int post_one(void *arg)
+{
+    World *world = arg;
+    AUTO(http_answer_deinit) HttpAnswer answer = { 0 };
+    int r = post(world, "/post", STR_C("[1,2]"), &answer);
+
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 POST 5 5 [1,2]"));
+    return r;
+}
+
+/* What is sent over HTTP/2: small, large, many at once, once more after a redirect. */
+SUSPENDS static void check_posts(World *world)
+{
+    AUTO(sl_nursery_close) sl_nursery *nursery = NULL;
+    AUTO(http_answer_deinit) HttpAnswer answer = { 0 };
+    AUTO(buf_deinit) Buf large = { 0 };
+    HttpClientStats stats;
+
+    EXPECT_OK(post(world, "/post", STR_C("{\"a\": 1}"), &answer));
+    EXPECT_EQ(answer.http_version, 20);
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 POST 8 8 {\"a\": 1}"));
+    EXPECT_OK(post(world, "/again", STR_C("{\"b\": 2}"), &answer));
+    EXPECT_EQ(answer.redirects, 1);
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 POST 8 8 {\"b\": 2}"));
+    for (int i = 0; i < 3 << 20; i++) /* more than a stream's window, many times over */
+        buf_add_char(&large, 'x');
+    EXPECT_OK(post(world, "/upload", buf_str(&large), &answer));
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 POST  3145728 "));
+    EXPECT_OK(post(world, "/post", (Str){ 0 }, &answer));
+    EXPECT_STR(buf_str(&answer.body), STR_C("HTTP/2.0 POST 0 0 "));
+    nursery = sl_nursery_open();
+    for (int i = 0; i < 20; i++)
+        sl_spawn(nursery, post_one, world);
+    EXPECT_OK(sl_nursery_join(nursery));
+    http_client_stats(world->client, &stats);
+    EXPECT_EQ(stats.connects, 1);
+}
+
+/* HTTP/2 may send each cookie as a header of its own; what arrives is one. */
+SUSPENDS static void check_cookies(World *world)
+{
+    AUTO(http_cookies_free) HttpCookies *jar = http_cookies_new(NULL);
+    AUTO(http_answer_deinit) HttpAnswer answer = { 0 };
+    char url[300];
+
+    EXPECT_OK(http_client_call(
+        world->client,
+        &(HttpCall){ .url = tls_url("shop.test", "/set", url), .redirects_max = 3, .cookies = jar },
+        &answer));
+    EXPECT_EQ(answer.http_version, 20);
+    EXPECT(str_contains(buf_str(&answer.body), STR_C("HTTP/2.0 ")));
+    EXPECT(str_contains(buf_str(&answer.body), STR_C("in=yes")));
+    EXPECT(str_contains(buf_str(&answer.body), STR_C("two=2")));
+    EXPECT_EQ(http_cookies_count(jar), 2);
+}
+
 static int stop_downgrade(void *ctx, const HttpRedirect *redirect)
 {
     (void) ctx;
@@ -293,6 +381,16 @@ SUSPENDS static void versions(World *world)
     with_nginx(world, check_versions);
 }
 
+SUSPENDS static void posts(World *world)
+{
+    with_nginx(world, check_posts);
+}
+
+SUSPENDS static void cookies(World *world)
+{
+    with_nginx(world, check_cookies);
+}
+
 SUSPENDS static void trust(World *world)
 {
     with_nginx(world, check_trust);
@@ -310,6 +408,21 @@ TEST(speaks_http_2)
 {
     if (can_run())
         world_run(versions, serve,
+                  &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
+}
+
+/* Catches a body that HTTP/2 loses: behind a redirect, larger than a window, among others. */
+TEST(sends_bodies_over_http_2)
+{
+    if (can_run())
+        world_run(posts, serve,
+                  &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
+}
+
+TEST(keeps_cookies_over_http_2)
+{
+    if (can_run())
+        world_run(cookies, serve,
                   &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
 }
 

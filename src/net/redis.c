@@ -92,6 +92,7 @@ SUSPENDS static int keep(Redis *redis)
     redis->fibers = nursery;
     (void) sl_spawn(nursery, redis_clock_run, redis, .name = "redis clock"); /* join would tell */
     (void) sl_spawn(nursery, redis_topology_run, redis, .name = "redis topology"); /* the same */
+    (void) sl_spawn(nursery, redis_sentinel_run, redis, .name = "redis sentinel"); /* the same */
     (void) sl_spawn(nursery, redis_subs_run, redis, .name = "redis subscriber");   /* the same */
     sl_event_set(&redis->ready);
     r = sl_event_wait(&redis->stop);

@@ -295,8 +295,9 @@ SUSPENDS int redis_clock_run(void *redis);
 /* Find the masters and set them. 0, or why not. */
 MUST SUSPENDS int redis_topology_find(Redis *redis);
 SUSPENDS int redis_topology_run(void *redis);
-void redis_topology_refresh(Redis *redis); /* soon; asked twice is once */
-void redis_topology_lost(RedisNode *node); /* its connection is lost, or could not be made */
+SUSPENDS int redis_sentinel_run(void *redis); /* ends at once where there is none */
+void redis_topology_refresh(Redis *redis);    /* soon; asked twice is once */
+void redis_topology_lost(RedisNode *node);    /* its connection is lost, or could not be made */
 
 /* The node for a slot, REDIS_ANY or REDIS_NODE; NULL when there is none at present. */
 RedisNode *redis_node_for(Redis *redis, int32_t slot);

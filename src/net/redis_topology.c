@@ -359,6 +359,69 @@ SUSPENDS static int ask_sentinels(Redis *redis)
     return r;
 }
 
+/* ---- Sentinel's own news -------------------------------------------------------------------- */
+
+/* One frame, or a PING where nothing comes; 1 after a PING was sent. */
+SUSPENDS static int hear_sentinel(Redis *redis, RedisLine *line, bool is_asked)
+{
+    static const char ping[] = "*1\r\n$4\r\nPING\r\n";
+    int64_t wait_ms = is_asked ? redis->opts.answer_ms : LIMIT_REDIS_SUB_PING_MS;
+    sl_scope scope;
+    Str frame;
+    int r;
+
+    sl_scope_begin(&scope, .timeout_ms = wait_ms);
+    r = redis_line_frame(line, &frame);
+    r = sl_scope_end(&scope, r);
+    if (r != -ETIMEDOUT || is_asked)
+        return r;
+    r = stream_write_all(line->stream, ping, sizeof(ping) - 1);
+    return r < 0 ? r : 1;
+}
+
+/* Hear of changes from one sentinel for as long as it lasts. What it says is only a reason to look
+ * again. */
+SUSPENDS static int follow_sentinel(Redis *redis, const RedisHost *sentinel)
+{
+    AUTO(arena_deinit) Arena arena = { .max_bytes = 1 << 20 };
+    RedisGreeting greeting;
+    bool is_asked = false;
+    RespValue value;
+    RedisLine line;
+    int r;
+
+    r = redis_line_open(redis, sentinel, REDIS_LINE_SENTINEL, &line, &greeting);
+    if (r < 0)
+        return r;
+    r = redis_line_ask_timed(redis, &line, &arena, &value, 2,
+                             (Str[]){ STR("SUBSCRIBE"), STR("+switch-master") });
+    redis_topology_refresh(redis); /* it may have changed before */
+    while (r >= 0) {
+        r = hear_sentinel(redis, &line, is_asked);
+        if (r == 0 && !is_asked)
+            redis_topology_refresh(redis);
+        is_asked = r > 0; /* what comes next is the answer, as a rule */
+    }
+    redis_line_close(&line);
+    return r;
+}
+
+int redis_sentinel_run(void *arg)
+{
+    Redis *redis = arg;
+    int r = 0;
+
+    for (size_t i = 0; redis->url.is_sentinel; i++) {
+        r = follow_sentinel(redis, &redis->url.hosts[i % redis->url.n_hosts]);
+        if (r == -ECANCELED)
+            break;
+        r = sl_sleep_ms(LOOK_LAST_MS);
+        if (r < 0)
+            break;
+    }
+    return r;
+}
+
 /* ---- the face ------------------------------------------------------------------------------- */
 
 SUSPENDS static int find_at(Redis *redis, const RedisHost *host)

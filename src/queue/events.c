@@ -70,12 +70,23 @@ void events_drain(Queues *queues)
         (void) sl_yield(); /* cancelled or not: the tasks must have run */
 }
 
+/* A store elsewhere has to be asked for events. */
+static void want_events(Queues *queues)
+{
+    bool wants_all = false;
+
+    for (const QueueListener *listener = queues->listeners; listener; listener = listener->next_)
+        wants_all |= !listener->only_cancels;
+    store_want_events(queues->store, wants_all);
+}
+
 void queue_listen(Queues *queues, QueueListener *listener)
 {
     ASSERT(listener->fn);
     listener->next_ = queues->listeners;
     queues->listeners = listener;
     atomic_store(&queues->has_listeners, true);
+    want_events(queues);
 }
 
 void queue_unlisten(Queues *queues, QueueListener *listener)
@@ -87,4 +98,5 @@ void queue_unlisten(Queues *queues, QueueListener *listener)
     if (*slot)
         *slot = listener->next_;
     atomic_store(&queues->has_listeners, queues->listeners != NULL);
+    want_events(queues);
 }

@@ -295,6 +295,7 @@ const char *queue_store_name(const Queues *queues);
 typedef struct QueueListener {
     void (*fn)(void *ctx, const StoreEvent *events, size_t n);
     void *ctx;
+    bool only_cancels; /* of active jobs; of a shared store others need not come, and cost much */
     struct QueueListener *next_;
 } QueueListener;
 

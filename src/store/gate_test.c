@@ -8,6 +8,7 @@
 #include "gen/stores.h"
 #include "store/memory/memory.h"
 #include "store/record.h"
+#include "store/redis_server_test.h"
 #include "store/store.h"
 
 #include <sluice/rt.h>
@@ -27,7 +28,7 @@ typedef struct World {
     Store *store;
     const StoreDriver *driver;
     MemoryImage image;
-    char path[64];
+    char path[200];
     atomic_int completed;
     atomic_int seen[TOTAL]; /* leases of each job */
     atomic_uint commits;
@@ -160,8 +161,11 @@ static int call_loop(void *arg)
 static int run_loops(void *arg)
 {
     World *world = arg;
-    StoreOpts opts = { .driver = world->driver,
-                       .config = { .path = str_from_c(world->path), .max_bytes = 64 << 20 } };
+    AUTO(sl_nursery_close) sl_nursery *store = sl_nursery_open(.name = "store");
+    StoreOpts opts = {
+        .driver = world->driver,
+        .config = { .path = str_from_c(world->path), .nursery = store, .max_bytes = 64 << 20 }
+    };
     sl_nursery *nursery = sl_nursery_open(.name = "loops");
     Actor actors[LOOPS];
 
@@ -177,19 +181,50 @@ static int run_loops(void *arg)
     return 0;
 }
 
+static void run_three_loops(const StoreDriver *driver, const char *path)
+{
+    World *world = mem_new(World);
+
+    world->driver = driver;
+    snprintf(world->path, sizeof(world->path), "%s", path);
+    EXPECT_OK(sl_run(run_loops, world, .loops = LOOPS, .stall_ms = -1));
+    EXPECT_EQ(atomic_load(&world->completed), TOTAL);
+    for (size_t n = 0; n < TOTAL; n++)
+        EXPECT_EQ(atomic_load(&world->seen[n]), 1);
+    mem_free(world);
+}
+
 TEST(each_job_is_done_once_by_workers_on_three_loops)
 {
     for (size_t i = 0; i < stores_count; i++) {
-        World *world = mem_new(World);
+        char path[64];
 
-        world->driver = stores_table[i];
-        snprintf(world->path, sizeof(world->path), "loops-%s", world->driver->name);
-        EXPECT_OK(sl_run(run_loops, world, .loops = LOOPS, .stall_ms = -1));
-        EXPECT_EQ(atomic_load(&world->completed), TOTAL);
-        for (size_t n = 0; n < TOTAL; n++)
-            EXPECT_EQ(atomic_load(&world->seen[n]), 1);
-        mem_free(world);
+        if (stores_table[i]->remote)
+            continue;
+        snprintf(path, sizeof(path), "loops-%s", stores_table[i]->name);
+        run_three_loops(stores_table[i], path);
     }
+}
+
+/* The same on Redis, where each loop is a client of its own; in one partition and in four. */
+TEST(each_job_is_done_once_by_workers_on_three_loops_of_a_store_elsewhere)
+{
+    RedisServer server = { 0 };
+
+    if (!redis_server_start(&server, "redis", NULL)) {
+        test_skip("there is no redis-server");
+        return;
+    }
+    for (unsigned partitions = 1; partitions <= 4; partitions += 3) {
+        const StoreDriver *driver;
+        char url[200];
+        Str path;
+
+        redis_server_url(&server, partitions, url, sizeof(url));
+        EXPECT_OK(store_find_driver(str_from_c(url), &driver, &path));
+        run_three_loops(driver, url);
+    }
+    redis_server_stop(&server);
 }
 
 /* ---- commits that fail ----------------------------------------------------------------------- */

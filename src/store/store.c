@@ -137,6 +137,12 @@ size_t store_notes(Store *store, StoreNote *notes, size_t max)
     return store->driver->remote ? store->driver->remote->notes(store->db, notes, max) : 0;
 }
 
+void store_want_events(Store *store, bool wants)
+{
+    if (store->driver->remote)
+        store->driver->remote->want_events(store->db, wants);
+}
+
 bool store_is_remote(const Store *store)
 {
     return store->driver->remote != NULL;

@@ -382,9 +382,10 @@ typedef struct StoreRemote {
     MUST SUSPENDS int (*run)(void *remote, StoreOp *chain);
     StoreNow (*now)(const void *remote); /* the server's clock, as far as it is known here */
     void (*stats)(void *remote, StoreStats *ret_stats);
-    /* What is said of store_fit_ids and store_notes below. */
+    /* What is said of store_fit_ids, store_notes and store_want_events below. */
     void (*fit_ids)(void *remote, Str key, JobId *ids, size_t n);
     size_t (*notes)(void *remote, StoreNote *notes, size_t max);
+    void (*want_events)(void *remote, bool wants);
 } StoreRemote;
 
 /* All functions are called from one thread at a time. A driver has `remote` or the rest. */
@@ -459,6 +460,12 @@ void store_fit_ids(Store *store, Str key, JobId *ids, size_t n);
 /* What an operator should know: how many of at most MAX were put into NOTES. None of a local store.
  */
 size_t store_notes(Store *store, StoreNote *notes, size_t max);
+
+/*
+ * Whether the listener is to hear of all moves. A store elsewhere tells it only then, and a little
+ * after; before, it tells of nothing but cancellations of active jobs. A local store tells always.
+ */
+void store_want_events(Store *store, bool wants);
 
 /* Whether the store is shared with other processes: then moves may be made by others too. */
 bool store_is_remote(const Store *store);

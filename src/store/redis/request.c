@@ -360,7 +360,7 @@ static void add_lease(Args *args, const StoreOp *lease, Str process, const Str *
 {
     uint64_t print = hash_bytes("", 0, n_skip, 0);
 
-    ASSERT(lease->lease.max > lease->lease.n);
+    ASSERT(lease->lease.max >= lease->lease.n); /* none: a pass */
     args_add_number(args, (int64_t) (lease->lease.max - lease->lease.n));
     args_add_number(args, MAX(lease->lease.lease_ms, INT64_C(0)));
     args_add_number(args, lease->lease.default_ms);

@@ -568,8 +568,21 @@ local function lease_wait(lease)
     end
 end
 
+-- A lease of no jobs: whoever was told of jobs and takes none lets another be told.
+local function lease_pass(lease)
+    for _, queue in ipairs(lease.queues) do
+        if redis.call('SISMEMBER', P .. 'paused', queue) == 0 and line_count(queue) > 0 then
+            wake(queue, 1)
+        end
+    end
+    return 'e', lease.got
+end
+
 local function work_lease(args, at)
     local lease = read_lease(args, at)
+    if lease.max == 0 then
+        return lease_pass(lease)
+    end
     if lease.is_any then
         lease_any(lease)
     else

@@ -1,0 +1,429 @@
+/*
+ * STORE_CHECK: everything is walked, page by page, and compared with docs/internals/redis.md.
+ *
+ *   C1  A job's text can be read, and it is in exactly one place: the one that its state says.
+ *   C2  A number in line is the one that the job's text has.
+ *   C3  What is due in a state of a queue is not due before P:due says.
+ *   C4  A line with entries is to be found in P:prio of its queue, and a queue with jobs in P:queues
+ *       and P:names.
+ *   C5  There is no key of a kind that is not known.
+ *
+ * It reads with SCAN and ranges, not with a script, so the server goes on serving; but what moves
+ * meanwhile may be seen twice or not at all, and then looks like a violation. So it means something
+ * while nobody else works. Its memory grows with the number of jobs.
+ */
+#include "store/redis/remote_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PAGE "500"
+
+typedef struct CheckJob {
+    bool is_placed;
+    char place[]; /* "active:QUEUE", "line:QUEUE:PRIORITY NUMBER" */
+} CheckJob;
+
+typedef struct Check {
+    RemotePart *part;
+    StoreOp *op;
+    Map jobs;    /* id -> CheckJob */
+    Map keys;    /* every key of the partition, without its prefix -> itself */
+    Arena arena; /* of one page */
+    int r;
+} Check;
+
+static void violated(Check *check, const char *fmt, ...) SL_PRINTF(2, 3);
+static void violated(Check *check, const char *fmt, ...)
+{
+    va_list args;
+
+    if (check->op->check.why[0])
+        return;
+    va_start(args, fmt);
+    vsnprintf(check->op->check.why, sizeof(check->op->check.why), fmt, args);
+    va_end(args);
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+/* NAME on P:KEY with arguments; false when the server did not answer. */
+SUSPENDS static bool command(Check *check, const char *name, Str key, const char *const *more,
+                             size_t n, RespValue *ret_reply)
+{
+    RemotePart *part = check->part;
+    const char *argv[10] = { name };
+    Str full = arena_printf(&check->arena, "%.*s%.*s", (int) part->prefix.len, part->prefix.data,
+                            (int) key.len, key.data);
+
+    argv[1] = full.data;
+    ASSERT(n + 2 <= ARRAY_LEN(argv));
+    for (size_t i = 0; i < n; i++)
+        argv[2 + i] = more[i];
+    check->r = remote_command(part->loop, &check->arena, part->slot, argv, n + 2, ret_reply);
+    return check->r == 0;
+}
+
+static const char *text_of(Check *check, int64_t number)
+{
+    return arena_printf(&check->arena, "%lld", (long long) number).data;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static const char *const kinds[] = {
+    "epoch",      "job:",       "ready:",     "back:",      "prio:",   "line",
+    "stale:",     "passed:",    "pending:",   "scheduled:", "active:", "retryable:",
+    "completed:", "cancelled:", "discarded:", "dead:",      "due",     "queues",
+    "names",      "paused",     "key:",       "ops:",       "wait:",   "ticker",
+    "meta:",      "worker:",    "workers",    "turn",       "listen"
+};
+
+static void note_key(Check *check, Str key)
+{
+    bool is_known = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        Str kind = str_from_c(kinds[i]);
+        is_known |= str_ends(kind, str_from_c(":")) ? str_starts(key, kind) : str_eq(key, kind);
+    }
+    if (!is_known) /* C5 */
+        violated(check, "a key that is not ours: %.*s", (int) key.len, key.data);
+    if (!map_find(&check->keys, key))
+        (void) map_put(&check->keys, key, check);
+}
+
+SUSPENDS static void scan_keys(Check *check)
+{
+    RemotePart *part = check->part;
+    char cursor[32] = "0";
+
+    do {
+        Str pattern = arena_printf(&check->arena, "%.*s*", (int) part->prefix.len,
+                                   part->prefix.data);
+        const char *argv[] = { "SCAN", cursor, "MATCH", pattern.data, "COUNT", PAGE };
+        const RespValue *keys;
+        RespValue reply;
+
+        check->r = remote_command(part->loop, &check->arena, part->slot, argv, ARRAY_LEN(argv),
+                                  &reply);
+        if (check->r < 0)
+            return;
+        keys = resp_item(&reply, 1);
+        for (size_t i = 0; i < keys->n; i++)
+            note_key(check, str_sub(resp_item(keys, i)->text, part->prefix.len, SIZE_MAX));
+        snprintf(cursor, sizeof(cursor), "%.*s", (int) resp_item(&reply, 0)->text.len,
+                 resp_item(&reply, 0)->text.data);
+        arena_reset(&check->arena);
+    } while (strcmp(cursor, "0") != 0);
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------ */
+
+enum { F_STATE = 0, F_FLAGS = 3, F_QUEUE = 5, F_LINE = 11, F_PRIORITY = 15, F_COUNT = 16 };
+
+static void note_job(Check *check, Str id, Str text)
+{
+    Str line = str_cut(text, '\n', &(Str){ 0 }), fields[F_COUNT], rest = line, place;
+    CheckJob *job;
+    JobState state;
+
+    for (size_t i = 0; i < F_COUNT; i++) {
+        Str left = rest;
+        fields[i] = str_cut(left, ' ', &rest);
+    }
+    if (!job_state_parse(fields[F_STATE], &state) || fields[F_PRIORITY].len == 0) { /* C1 */
+        violated(check, "job %.*s cannot be read", (int) id.len, id.data);
+        return;
+    }
+    if (state == JOB_AVAILABLE)
+        place = arena_printf(&check->arena, "line:%.*s:%.*s %.*s", (int) fields[F_QUEUE].len,
+                             fields[F_QUEUE].data, (int) fields[F_PRIORITY].len,
+                             fields[F_PRIORITY].data, (int) fields[F_LINE].len,
+                             fields[F_LINE].data);
+    else
+        place = arena_printf(&check->arena, "%s:%.*s",
+                             str_contains(fields[F_FLAGS], str_from_c("D")) ? "dead"
+                                                                            : job_state_name(state),
+                             (int) fields[F_QUEUE].len, fields[F_QUEUE].data);
+    job = mem_zalloc(sizeof(CheckJob) + place.len + 1);
+    memcpy(job->place, place.data, place.len);
+    mem_free(map_put(&check->jobs, id, job));
+    check->op->check.jobs++;
+}
+
+SUSPENDS static void read_jobs(Check *check)
+{
+    size_t cursor = 0;
+    RespValue reply;
+    void *value;
+    Str key;
+
+    while (check->r == 0 && map_next(&check->keys, &cursor, &key, &value)) {
+        if (!str_starts(key, str_from_c("job:")))
+            continue;
+        if (!command(check, "GET", key, NULL, 0, &reply))
+            return;
+        if (reply.type == RESP_TEXT)
+            note_job(check, str_sub(key, 4, SIZE_MAX), reply.text);
+        arena_reset(&check->arena);
+    }
+}
+
+/* ID stands in PLACE: it must be its own, and the only one. */
+static void place_job(Check *check, Str id, Str place)
+{
+    CheckJob *job = map_find(&check->jobs, id);
+
+    if (!job)
+        violated(check, "%.*s names %.*s, which is not there", (int) place.len, place.data,
+                 (int) id.len, id.data);
+    else if (!str_eq_c(place, job->place)) /* C1, C2 */
+        violated(check, "job %.*s stands in %.*s; its text says %s", (int) id.len, id.data,
+                 (int) place.len, place.data, job->place);
+    else if (job->is_placed)
+        violated(check, "job %.*s stands twice in %.*s", (int) id.len, id.data, (int) place.len,
+                 place.data);
+    else
+        job->is_placed = true;
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+/* Every member of a sorted set, with its score. */
+SUSPENDS static void walk_set(Check *check, Str key,
+                              void (*each)(Check *check, Str key, Str member, Str score))
+{
+    static const int step = 500;
+    RespValue reply;
+    size_t n;
+
+    for (int64_t from = 0;; from += step) {
+        const char *range[] = { text_of(check, from), text_of(check, from + step - 1),
+                                "WITHSCORES" };
+
+        if (!command(check, "ZRANGE", key, range, 3, &reply))
+            return;
+        n = reply.n;
+        for (size_t i = 0; i < n; i++) {
+            const RespValue *item = resp_item(&reply, i);
+
+            if (item->type == RESP_LIST) { /* RESP3 gives pairs */
+                Str score = arena_printf(&check->arena, "%.0f", resp_item(item, 1)->real);
+                each(check, key, resp_item(item, 0)->text, score);
+            } else if (i + 1 < n) {
+                each(check, key, item->text, resp_item(&reply, i + 1)->text);
+                i++;
+            }
+        }
+        arena_reset(&check->arena);
+        if (n == 0)
+            return;
+    }
+}
+
+static void in_state(Check *check, Str key, Str member, Str score)
+{
+    (void) score;
+    place_job(check, member, key);
+}
+
+static void in_back(Check *check, Str key, Str member, Str score)
+{
+    Str line = str_sub(key, 5, SIZE_MAX);
+
+    place_job(check, member,
+              arena_printf(&check->arena, "line:%.*s %.*s", (int) line.len, line.data,
+                           (int) score.len, score.data));
+}
+
+SUSPENDS static int64_t number_from(Check *check, const char *name, Str key, const char *field)
+{
+    int64_t number = 0;
+    RespValue reply;
+
+    if (!command(check, name, key, field ? &field : NULL, field ? 1 : 0, &reply))
+        return 0;
+    return resp_to_number(&reply, &number) ? number : 0;
+}
+
+SUSPENDS static bool is_stale(Check *check, Str line, const RespValue *id)
+{
+    Str key = arena_printf(&check->arena, "stale:%.*s", (int) line.len, line.data);
+    const char *field = arena_copy_c(&check->arena, id->text);
+    RespValue reply;
+
+    return command(check, "HGET", key, &field, 1, &reply) && reply.type == RESP_TEXT;
+}
+
+SUSPENDS static void walk_ready(Check *check, Str key)
+{
+    char line[300];
+    int64_t last, len;
+
+    snprintf(line, sizeof(line), "%.*s", (int) key.len - 6, key.data + 6);
+    last = number_from(check, "HGET", str_from_c("line"), line);
+    len = number_from(check, "LLEN", key, NULL);
+    for (int64_t from = 0; from < len && check->r == 0; from += 500) {
+        const char *range[] = { text_of(check, from), text_of(check, from + 499) };
+        RespValue reply;
+
+        if (!command(check, "LRANGE", key, range, 2, &reply))
+            return;
+        for (size_t i = 0; i < reply.n; i++) {
+            const RespValue *id = resp_item(&reply, i);
+            long long number = last - len + 1 + from + (int64_t) i;
+
+            if (!is_stale(check, str_from_c(line), id))
+                place_job(check, id->text,
+                          arena_printf(&check->arena, "line:%s %lld", line, number));
+        }
+        arena_reset(&check->arena);
+    }
+}
+
+/* "QUEUE:PRIORITY" is to be found by who leases (C4). */
+SUSPENDS static void check_line(Check *check, Str line)
+{
+    size_t at = line.len;
+    const char *priority;
+    RespValue reply;
+    Str key;
+
+    while (at > 0 && line.data[at - 1] != ':')
+        at--;
+    if (at == 0) {
+        violated(check, "a line without priority: %.*s", (int) line.len, line.data);
+        return;
+    }
+    key = arena_printf(&check->arena, "prio:%.*s", (int) at - 1, line.data);
+    priority = arena_copy_c(&check->arena, str_sub(line, at, SIZE_MAX));
+    if (command(check, "ZSCORE", key, &priority, 1, &reply) && reply.type == RESP_NULL)
+        violated(check, "line %.*s is in no list of priorities", (int) line.len, line.data);
+}
+
+/* Nothing in STATE:QUEUE is due before P:due says (C3). */
+SUSPENDS static void check_due(Check *check, Str key)
+{
+    const char *member = arena_copy_c(&check->arena, key);
+    const char *range[] = { "0", "0", "WITHSCORES" };
+    const RespValue *first;
+    int64_t bound, due = 0;
+    RespValue reply;
+
+    if (!command(check, "ZRANGE", key, range, 3, &reply) || reply.n == 0)
+        return;
+    first = resp_item(&reply, 0);
+    first = first->type == RESP_LIST ? resp_item(first, 1) : resp_item(&reply, 1);
+    if (!resp_to_number(first, &due))
+        due = (int64_t) first->real;
+    if (!command(check, "ZSCORE", str_from_c("due"), &member, 1, &reply))
+        return;
+    if (!resp_to_number(&reply, &bound))
+        bound = reply.type == RESP_REAL ? (int64_t) reply.real : INT64_MAX;
+    if (bound > due)
+        violated(check, "%s has something due before the bound in due", member);
+}
+
+static bool has_due(Str key)
+{
+    return str_starts(key, str_from_c("scheduled:")) || str_starts(key, str_from_c("retryable:")) ||
+           str_starts(key, str_from_c("active:"));
+}
+
+static bool is_state(Str key)
+{
+    Str rest, name = str_cut(key, ':', &rest);
+    JobState state;
+
+    return rest.len > 0 && (str_eq_c(name, "dead") || job_state_parse(name, &state));
+}
+
+SUSPENDS static void check_place(Check *check, Str key)
+{
+    if (str_starts(key, str_from_c("ready:"))) {
+        walk_ready(check, key);
+        check_line(check, str_sub(key, 6, SIZE_MAX));
+    } else if (str_starts(key, str_from_c("back:"))) {
+        walk_set(check, key, in_back);
+        check_line(check, str_sub(key, 5, SIZE_MAX));
+    } else if (is_state(key)) {
+        walk_set(check, key, in_state);
+    }
+    if (has_due(key))
+        check_due(check, key);
+    arena_reset(&check->arena);
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+static void check_placed(Check *check)
+{
+    size_t cursor = 0;
+    void *value;
+    Str id;
+
+    while (map_next(&check->jobs, &cursor, &id, &value)) {
+        const CheckJob *job = value;
+
+        if (!job->is_placed) /* C1 */
+            violated(check, "job %.*s should stand in %s and does not", (int) id.len, id.data,
+                     job->place);
+    }
+}
+
+static void check_free(Check *check)
+{
+    size_t cursor = 0;
+    void *value;
+    Str key;
+
+    while (map_next(&check->jobs, &cursor, &key, &value))
+        mem_free(value);
+    map_deinit(&check->jobs);
+    map_deinit(&check->keys);
+    arena_deinit(&check->arena);
+    mem_free(check);
+}
+
+SUSPENDS static int check_part(RemotePart *part, StoreOp *op)
+{
+    Check *check = mem_new(Check);
+    size_t cursor = 0;
+    void *value;
+    Str key;
+    int r;
+
+    check->part = part;
+    check->op = op;
+    map_init(&check->jobs, sl_random(), sl_random());
+    map_init(&check->keys, sl_random(), sl_random());
+    arena_init(&check->arena, 0);
+    scan_keys(check);
+    if (check->r == 0)
+        read_jobs(check);
+    while (check->r == 0 && map_next(&check->keys, &cursor, &key, &value))
+        check_place(check, key);
+    if (check->r == 0)
+        check_placed(check);
+    r = check->r;
+    check_free(check);
+    return r;
+}
+
+void remote_check(RemoteLoop *loop, StoreOp *op)
+{
+    op->r = 0;
+    op->check.why[0] = '\0';
+    op->check.jobs = 0;
+    for (uint32_t p = 0; p < loop->remote->n_parts; p++) {
+        int r = check_part(&loop->parts[p], op);
+
+        if (r < 0) {
+            op_take_error(op, r);
+            return;
+        }
+    }
+    if (op->check.why[0])
+        op_set_error(op, -ERR_STORE, op->check.why);
+}

@@ -64,17 +64,25 @@ SUSPENDS void sim_redis_stop(SimRedis *redis);
 
 void sim_redis_set_faults(SimRedis *redis, const SimRedisFaults *faults);
 
+/* Connect as OWNER (anything that is one's own), without the listener. 0, -ECONNREFUSED. */
+MUST SUSPENDS int sim_redis_connect(SimRedis *redis, const void *owner, Stream **ret_stream);
+
+/* End OWNER's connections by a reset, or let them go half-open. */
+void sim_redis_sever(SimRedis *redis, const void *owner, bool is_silent);
+
 /*
  * kill -9 and a start again: connections end, what was not synced is lost, scripts are forgotten
- * (functions are data), and for LOADING_MS it answers LOADING. DOWN_MS: so long nobody listens.
+ * (functions are data). For DOWN_MS nobody listens, for LOADING_MS more it answers LOADING. What
+ * was changed after the returned moment (sl_now_ns) is lost; INT64_MAX: nothing is.
  */
-SUSPENDS void sim_redis_crash(SimRedis *redis, int64_t down_ms, int64_t loading_ms);
+int64_t sim_redis_crash(SimRedis *redis, int64_t down_ms, int64_t loading_ms);
 
 /*
  * The replica becomes master under the same name. For SPLIT_MS the old master goes on serving those
- * who are connected to it, and then answers READONLY until they leave.
+ * who are connected to it, and then answers READONLY until they leave. Lost is what was changed
+ * after the returned moment, and what the old master does from now on.
  */
-SUSPENDS void sim_redis_fail_over(SimRedis *redis, int64_t split_ms);
+int64_t sim_redis_fail_over(SimRedis *redis, int64_t split_ms);
 
 /* SIGSTOP: nothing is done for so long; bytes wait. */
 void sim_redis_freeze(SimRedis *redis, int64_t ms);

@@ -213,7 +213,7 @@ bool item_put(DataValue *value, Str name, Str text, double score)
     if (value->kind == DATA_ZSET) {
         if (!is_new)
             rank_remove(value, item);
-        item->score = score;
+        item->score = score + 0.0; /* -0 is 0 */
         rank_insert(value, item);
     }
     return is_new;

@@ -24,7 +24,7 @@ struct SimRedis {
     int64_t frozen_until_ns; /* SIGSTOP */
     int64_t loading_until_ns;
     int64_t full_until_ns; /* INT64_MAX: until told */
-    bool is_down;
+    int64_t down_until_ns;
     bool is_for_old;     /* the command under way came from one of the old master's clients */
     sl_scope *accepting; /* NULL when nobody accepts */
     uint64_t lives;      /* grows with each crash */
@@ -74,21 +74,21 @@ bool redis_call_run(Call *call);
 
 /* ---- replies ---- */
 
-void reply_status(Call *call, const char *text);
-void reply_error(Call *call, const char *fmt, ...) SL_PRINTF(2, 3); /* with its code */
-void reply_number(Call *call, int64_t number);
-void reply_real(Call *call, double number);
-void reply_text(Call *call, Str text);
-void reply_c(Call *call, const char *text);
-void reply_null(Call *call);
-void reply_null_list(Call *call);
-void reply_list(Call *call, size_t n);
-void reply_map(Call *call, size_t pairs);
-void reply_set(Call *call, size_t n);
-void reply_push(Call *call, size_t n); /* what the server says by itself */
-void reply_syntax(Call *call);
-void reply_not_integer(Call *call);
-void reply_wrong_type(Call *call);
+void say_status(Call *call, const char *text);
+void say_error(Call *call, const char *fmt, ...) SL_PRINTF(2, 3); /* with its code */
+void say_number(Call *call, int64_t number);
+void say_real(Call *call, double number);
+void say_text(Call *call, Str text);
+void say_c(Call *call, const char *text);
+void say_null(Call *call);
+void say_null_list(Call *call);
+void say_list(Call *call, size_t n);
+void say_map(Call *call, size_t pairs);
+void say_set(Call *call, size_t n);
+void say_push(Call *call, size_t n); /* what the server says by itself */
+void say_syntax(Call *call);
+void say_not_integer(Call *call);
+void say_wrong_type(Call *call);
 
 /* ---- arguments ---- */
 
@@ -113,7 +113,7 @@ typedef struct ScanItem {
     uint64_t hash;
     Str name, value;
 } ScanItem;
-void reply_scan(Call *call, size_t cursor_arg, ScanItem *items, size_t n, bool has_values);
+void say_scan(Call *call, size_t cursor_arg, ScanItem *items, size_t n, bool has_values);
 
 /* ---- scripts ---- */
 
@@ -133,7 +133,8 @@ struct RedisConn {
     SimRedis *redis;
     Stream *stream;
     uint64_t id;
-    Str client; /* of CLIENT SETNAME; owned */
+    const void *owner; /* who connected, for sim_redis_sever; or NULL */
+    Str client;        /* of CLIENT SETNAME; owned */
     bool is_resp3;
     bool is_known; /* has said the password */
     bool is_closing;

@@ -26,9 +26,9 @@ static void get(Call *call)
     if (!arg_key(call, 1, DATA_STRING, &key))
         return;
     if (key)
-        reply_text(call, key->value->text);
+        say_text(call, key->value->text);
     else
-        reply_null(call);
+        say_null(call);
 }
 
 typedef struct SetOptions {
@@ -43,13 +43,13 @@ static bool set_expiry(Call *call, size_t i, SetOptions *options)
     int64_t number;
 
     if (i + 1 == call->argc) {
-        reply_syntax(call);
+        say_syntax(call);
         return false;
     }
     if (!arg_number(call, i + 1, &number))
         return false;
     if (number <= 0 || number > INT64_MAX / 4000) {
-        reply_error(call, "ERR invalid expire time in 'set' command");
+        say_error(call, "ERR invalid expire time in 'set' command");
         return false;
     }
     options->expires_ms = (is_seconds ? number * 1000 : number) + (is_at ? 0 : call->now_ms);
@@ -74,13 +74,13 @@ static bool set_options(Call *call, SetOptions *options)
             if (!set_expiry(call, i++, options))
                 return false;
         } else {
-            reply_syntax(call);
+            say_syntax(call);
             return false;
         }
     }
     if (!(options->is_nx && options->is_xx))
         return true;
-    reply_syntax(call);
+    say_syntax(call);
     return false;
 }
 
@@ -94,14 +94,14 @@ static void set(Call *call)
         return;
     key = find(call, call->argv[1]);
     if (options.is_get && key && key->value->kind != DATA_STRING)
-        return reply_wrong_type(call);
+        return say_wrong_type(call);
     is_refused = (options.is_nx && key) || (options.is_xx && !key);
     if (options.is_get && key)
-        reply_text(call, key->value->text);
+        say_text(call, key->value->text);
     else if (options.is_get || is_refused)
-        reply_null(call);
+        say_null(call);
     else
-        reply_status(call, "OK");
+        say_status(call, "OK");
     if (is_refused)
         return;
     if (options.keeps_ttl && key)
@@ -116,7 +116,7 @@ static void setnx(Call *call)
 
     if (!key)
         string_put(call, call->argv[1], call->argv[2]);
-    reply_number(call, !key);
+    say_number(call, !key);
 }
 
 static void setex(Call *call)
@@ -127,11 +127,11 @@ static void setex(Call *call)
     if (!arg_number(call, 2, &number))
         return;
     if (number <= 0 || number > INT64_MAX / 4000)
-        return reply_error(call, "ERR invalid expire time in '%s' command",
-                           is_ms ? "psetex" : "setex");
+        return say_error(call, "ERR invalid expire time in '%s' command",
+                         is_ms ? "psetex" : "setex");
     string_put(call, call->argv[1], call->argv[3]);
     find(call, call->argv[1])->expires_ms = call->now_ms + (is_ms ? number : number * 1000);
-    reply_status(call, "OK");
+    say_status(call, "OK");
 }
 
 static void getset(Call *call)
@@ -141,9 +141,9 @@ static void getset(Call *call)
     if (!arg_key(call, 1, DATA_STRING, &key))
         return;
     if (key)
-        reply_text(call, key->value->text);
+        say_text(call, key->value->text);
     else
-        reply_null(call);
+        say_null(call);
     string_put(call, call->argv[1], call->argv[2]);
 }
 
@@ -154,21 +154,21 @@ static void getdel(Call *call)
     if (!arg_key(call, 1, DATA_STRING, &key))
         return;
     if (!key)
-        return reply_null(call);
-    reply_text(call, key->value->text);
+        return say_null(call);
+    say_text(call, key->value->text);
     data_remove(call->data, call->argv[1]);
 }
 
 static void mget(Call *call)
 {
-    reply_list(call, call->argc - 1);
+    say_list(call, call->argc - 1);
     for (size_t i = 1; i < call->argc; i++) {
         DataKey *key = find(call, call->argv[i]);
 
         if (key && key->value->kind == DATA_STRING)
-            reply_text(call, key->value->text);
+            say_text(call, key->value->text);
         else
-            reply_null(call);
+            say_null(call);
     }
 }
 
@@ -177,18 +177,18 @@ static void mset(Call *call)
     bool is_nx = call->argv[0].len == 6;
 
     if (call->argc % 2 == 0)
-        return reply_error(call, "ERR wrong number of arguments for '%s' command",
-                           is_nx ? "msetnx" : "mset");
+        return say_error(call, "ERR wrong number of arguments for '%s' command",
+                         is_nx ? "msetnx" : "mset");
     for (size_t i = 1; is_nx && i < call->argc; i += 2) {
         if (find(call, call->argv[i]))
-            return reply_number(call, 0);
+            return say_number(call, 0);
     }
     for (size_t i = 1; i < call->argc; i += 2)
         string_put(call, call->argv[i], call->argv[i + 1]);
     if (is_nx)
-        reply_number(call, 1);
+        say_number(call, 1);
     else
-        reply_status(call, "OK");
+        say_status(call, "OK");
 }
 
 static void add(Call *call, int64_t by)
@@ -200,15 +200,15 @@ static void add(Call *call, int64_t by)
     if (!arg_key(call, 1, DATA_STRING, &key))
         return;
     if (key && str_to_i64(key->value->text, INT64_MIN, INT64_MAX, &value) < 0)
-        return reply_not_integer(call);
+        return say_not_integer(call);
     if (__builtin_add_overflow(value, by, &value))
-        return reply_error(call, "ERR increment or decrement would overflow");
+        return say_error(call, "ERR increment or decrement would overflow");
     if (!key)
         key = data_make(call->data, call->argv[1], DATA_STRING);
     text_drop(&key->value->text);
     snprintf(text, sizeof(text), "%lld", (long long) value);
     key->value->text = text_own(str_from_c(text));
-    reply_number(call, value);
+    say_number(call, value);
 }
 
 static void incr(Call *call)
@@ -248,7 +248,7 @@ static void append(Call *call)
     buf_add_str(&text, call->argv[2]);
     text_drop(&key->value->text);
     key->value->text = text_own(buf_str(&text));
-    reply_number(call, (int64_t) text.len);
+    say_number(call, (int64_t) text.len);
 }
 
 static void string_length(Call *call)
@@ -256,7 +256,7 @@ static void string_length(Call *call)
     DataKey *key;
 
     if (arg_key(call, 1, DATA_STRING, &key))
-        reply_number(call, key ? (int64_t) key->value->text.len : 0);
+        say_number(call, key ? (int64_t) key->value->text.len : 0);
 }
 
 static void getrange(Call *call)
@@ -272,8 +272,8 @@ static void getrange(Call *call)
         stop = -(int64_t) key->value->text.len;
     if (!key || (start < 0 && stop < 0 && start > stop) ||
         !range_clip(&start, &stop, key->value->text.len))
-        return reply_c(call, "");
-    reply_text(call, str_sub(key->value->text, (size_t) start, (size_t) (stop - start + 1)));
+        return say_c(call, "");
+    say_text(call, str_sub(key->value->text, (size_t) start, (size_t) (stop - start + 1)));
 }
 
 static void setrange(Call *call)
@@ -286,12 +286,12 @@ static void setrange(Call *call)
     if (!arg_number(call, 2, &at))
         return;
     if (at < 0)
-        return reply_error(call, "ERR offset is out of range");
+        return say_error(call, "ERR offset is out of range");
     if (!arg_key(call, 1, DATA_STRING, &key))
         return;
     len = key ? key->value->text.len : 0;
     if (call->argv[3].len == 0)
-        return reply_number(call, (int64_t) len);
+        return say_number(call, (int64_t) len);
     if (!key)
         key = data_make(call->data, call->argv[1], DATA_STRING);
     end = (size_t) at + call->argv[3].len;
@@ -302,7 +302,7 @@ static void setrange(Call *call)
     memcpy(text + at, call->argv[3].data, call->argv[3].len);
     text_drop(&key->value->text);
     key->value->text = str_from(text, end);
-    reply_number(call, (int64_t) end);
+    say_number(call, (int64_t) end);
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -317,7 +317,7 @@ static void del(Call *call)
         data_remove(call->data, call->argv[i]);
         n++;
     }
-    reply_number(call, n);
+    say_number(call, n);
 }
 
 static void exists(Call *call)
@@ -326,7 +326,7 @@ static void exists(Call *call)
 
     for (size_t i = 1; i < call->argc; i++)
         n += find(call, call->argv[i]) != NULL;
-    reply_number(call, n);
+    say_number(call, n);
 }
 
 static void type(Call *call)
@@ -334,7 +334,7 @@ static void type(Call *call)
     static const char *const names[] = { "string", "list", "hash", "set", "zset" };
     DataKey *key = find(call, call->argv[1]);
 
-    reply_status(call, key ? names[key->value->kind] : "none");
+    say_status(call, key ? names[key->value->kind] : "none");
 }
 
 static bool may_expire(Call *call, const DataKey *key, int64_t at_ms)
@@ -362,17 +362,17 @@ static void expire(Call *call)
         return;
     if (call->argc > 3 && !arg_is(call->argv[3], "nx") && !arg_is(call->argv[3], "xx") &&
         !arg_is(call->argv[3], "gt") && !arg_is(call->argv[3], "lt"))
-        return reply_error(call, "ERR Unsupported option %.*s", (int) call->argv[3].len,
-                           call->argv[3].data);
+        return say_error(call, "ERR Unsupported option %.*s", (int) call->argv[3].len,
+                         call->argv[3].data);
     key = find(call, call->argv[1]);
     number = (is_ms ? number : number * 1000) + (is_at ? 0 : call->now_ms);
     if (!key || !may_expire(call, key, number))
-        return reply_number(call, 0);
+        return say_number(call, 0);
     if (number <= call->now_ms)
         data_remove(call->data, call->argv[1]);
     else
         key->expires_ms = number;
-    reply_number(call, 1);
+    say_number(call, 1);
 }
 
 /* TTL, PTTL, EXPIRETIME, PEXPIRETIME. */
@@ -384,18 +384,18 @@ static void ttl(Call *call)
     int64_t left;
 
     if (!key)
-        return reply_number(call, -2);
+        return say_number(call, -2);
     if (key->expires_ms == 0)
-        return reply_number(call, -1);
+        return say_number(call, -1);
     left = key->expires_ms - (is_at ? 0 : call->now_ms);
-    reply_number(call, is_ms ? left : (left + 500) / 1000);
+    say_number(call, is_ms ? left : (left + 500) / 1000);
 }
 
 static void persist(Call *call)
 {
     DataKey *key = find(call, call->argv[1]);
 
-    reply_number(call, key && key->expires_ms != 0);
+    say_number(call, key && key->expires_ms != 0);
     if (key)
         key->expires_ms = 0;
 }
@@ -405,7 +405,7 @@ static void rename_key(Call *call)
     DataKey *key = find(call, call->argv[1]), *made;
 
     if (!key)
-        return reply_error(call, "ERR no such key");
+        return say_error(call, "ERR no such key");
     if (!str_eq(call->argv[1], call->argv[2])) {
         made = data_make(call->data, call->argv[2], key->value->kind);
         value_free(made->value);
@@ -413,7 +413,7 @@ static void rename_key(Call *call)
         made->expires_ms = key->expires_ms;
         data_remove(call->data, call->argv[1]);
     }
-    reply_status(call, "OK");
+    say_status(call, "OK");
 }
 
 static void scan(Call *call)
@@ -429,13 +429,13 @@ static void scan(Call *call)
         if (key->expires_ms == 0 || key->expires_ms > call->now_ms)
             items[n++].name = key->name;
     }
-    reply_scan(call, 1, items, n, false);
+    say_scan(call, 1, items, n, false);
     mem_free(items);
 }
 
 static void dbsize(Call *call)
 {
-    reply_number(call, (int64_t) call->data->keys.len);
+    say_number(call, (int64_t) call->data->keys.len);
 }
 
 enum { W = COMMAND_WRITE, WG = COMMAND_WRITE | COMMAND_GROWS };

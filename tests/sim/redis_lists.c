@@ -23,12 +23,12 @@ static void push(Call *call)
     if (!arg_key(call, 1, DATA_LIST, &key))
         return;
     if (!key && only_if)
-        return reply_number(call, 0);
+        return say_number(call, 0);
     if (!key)
         key = data_make(call->data, call->argv[1], DATA_LIST);
     for (size_t i = 2; i < call->argc; i++)
         list_value_push(key->value, call->argv[i], is_left(call));
-    reply_number(call, (int64_t) key->value->n);
+    say_number(call, (int64_t) key->value->n);
 }
 
 static void pop(Call *call)
@@ -37,22 +37,22 @@ static void pop(Call *call)
     int64_t count = 1;
 
     if (call->argc > 3)
-        return reply_error(call, "ERR wrong number of arguments for '%s' command",
-                           is_left(call) ? "lpop" : "rpop");
+        return say_error(call, "ERR wrong number of arguments for '%s' command",
+                         is_left(call) ? "lpop" : "rpop");
     if (call->argc == 3 && (str_to_i64(call->argv[2], 0, INT64_MAX, &count) < 0))
-        return reply_error(call, "ERR value is out of range, must be positive");
+        return say_error(call, "ERR value is out of range, must be positive");
     if (!arg_key(call, 1, DATA_LIST, &key))
         return;
     if (!key)
-        return call->argc == 3 ? reply_null_list(call) : reply_null(call);
+        return call->argc == 3 ? say_null_list(call) : say_null(call);
     if ((uint64_t) count > key->value->n)
         count = (int64_t) key->value->n;
     if (call->argc == 3)
-        reply_list(call, (size_t) count);
+        say_list(call, (size_t) count);
     for (int64_t i = 0; i < count; i++) {
         Str text = list_value_pop(key->value, is_left(call));
 
-        reply_text(call, text);
+        say_text(call, text);
         text_drop(&text);
     }
     key_tidy(call, key);
@@ -63,7 +63,7 @@ static void list_length(Call *call)
     DataKey *key;
 
     if (arg_key(call, 1, DATA_LIST, &key))
-        reply_number(call, key ? (int64_t) key->value->n : 0);
+        say_number(call, key ? (int64_t) key->value->n : 0);
 }
 
 static void lrange(Call *call)
@@ -75,10 +75,10 @@ static void lrange(Call *call)
         !arg_key(call, 1, DATA_LIST, &key))
         return;
     if (!key || !range_clip(&start, &stop, key->value->n))
-        return reply_list(call, 0);
-    reply_list(call, (size_t) (stop - start + 1));
+        return say_list(call, 0);
+    say_list(call, (size_t) (stop - start + 1));
     for (int64_t i = start; i <= stop; i++)
-        reply_text(call, key->value->texts[key->value->head + (size_t) i]);
+        say_text(call, key->value->texts[key->value->head + (size_t) i]);
 }
 
 static void lindex(Call *call)
@@ -89,14 +89,14 @@ static void lindex(Call *call)
     if (!arg_key(call, 1, DATA_LIST, &key))
         return;
     if (!key)
-        return reply_null(call);
+        return say_null(call);
     if (!arg_number(call, 2, &at))
         return;
     if (at < 0)
         at += (int64_t) key->value->n;
     if (at < 0 || at >= (int64_t) key->value->n)
-        return reply_null(call);
-    reply_text(call, key->value->texts[key->value->head + (size_t) at]);
+        return say_null(call);
+    say_text(call, key->value->texts[key->value->head + (size_t) at]);
 }
 
 static void lset(Call *call)
@@ -108,17 +108,17 @@ static void lset(Call *call)
     if (!arg_key(call, 1, DATA_LIST, &key))
         return;
     if (!key)
-        return reply_error(call, "ERR no such key");
+        return say_error(call, "ERR no such key");
     if (!arg_number(call, 2, &at))
         return;
     if (at < 0)
         at += (int64_t) key->value->n;
     if (at < 0 || at >= (int64_t) key->value->n)
-        return reply_error(call, "ERR index out of range");
+        return say_error(call, "ERR index out of range");
     slot = &key->value->texts[key->value->head + (size_t) at];
     text_drop(slot);
     *slot = text_own(call->argv[3]);
-    reply_status(call, "OK");
+    say_status(call, "OK");
 }
 
 static void ltrim(Call *call)
@@ -130,7 +130,7 @@ static void ltrim(Call *call)
     if (!arg_number(call, 2, &start) || !arg_number(call, 3, &stop) ||
         !arg_key(call, 1, DATA_LIST, &key))
         return;
-    reply_status(call, "OK");
+    say_status(call, "OK");
     if (!key)
         return;
     n = (int64_t) key->value->n;
@@ -156,7 +156,7 @@ static void lrem(Call *call)
     if (!arg_number(call, 2, &count) || !arg_key(call, 1, DATA_LIST, &key))
         return;
     if (!key)
-        return reply_number(call, 0);
+        return say_number(call, 0);
     most = count == 0 ? INT64_MAX : count < 0 ? -count : count;
     for (size_t left = key->value->n, at = count < 0 ? left - 1 : 0; left > 0 && n < most; left--) {
         bool is_it = str_eq(key->value->texts[key->value->head + at], call->argv[3]);
@@ -166,7 +166,7 @@ static void lrem(Call *call)
         n += is_it;
         at = count < 0 ? at - 1 : at + !is_it;
     }
-    reply_number(call, n);
+    say_number(call, n);
     key_tidy(call, key);
 }
 
@@ -179,16 +179,16 @@ static void hset(Call *call)
     int64_t n = 0;
 
     if (call->argc % 2 == 1)
-        return reply_error(call, "ERR wrong number of arguments for '%s' command",
-                           is_hmset ? "hmset" : "hset");
+        return say_error(call, "ERR wrong number of arguments for '%s' command",
+                         is_hmset ? "hmset" : "hset");
     if (!arg_key_made(call, 1, DATA_HASH, &key))
         return;
     for (size_t i = 2; i < call->argc; i += 2)
         n += item_put(key->value, call->argv[i], call->argv[i + 1], 0);
     if (is_hmset)
-        reply_status(call, "OK");
+        say_status(call, "OK");
     else
-        reply_number(call, n);
+        say_number(call, n);
 }
 
 static void hsetnx(Call *call)
@@ -201,7 +201,7 @@ static void hsetnx(Call *call)
     is_new = !item_find(key->value, call->argv[2]);
     if (is_new)
         item_put(key->value, call->argv[2], call->argv[3], 0);
-    reply_number(call, is_new);
+    say_number(call, is_new);
 }
 
 static const DataItem *field(const DataKey *key, Str name)
@@ -218,9 +218,9 @@ static void hget(Call *call)
         return;
     item = field(key, call->argv[2]);
     if (item)
-        reply_text(call, item->value);
+        say_text(call, item->value);
     else
-        reply_null(call);
+        say_null(call);
 }
 
 static void hmget(Call *call)
@@ -229,14 +229,14 @@ static void hmget(Call *call)
 
     if (!arg_key(call, 1, DATA_HASH, &key))
         return;
-    reply_list(call, call->argc - 2);
+    say_list(call, call->argc - 2);
     for (size_t i = 2; i < call->argc; i++) {
         const DataItem *item = field(key, call->argv[i]);
 
         if (item)
-            reply_text(call, item->value);
+            say_text(call, item->value);
         else
-            reply_null(call);
+            say_null(call);
     }
 }
 
@@ -250,7 +250,7 @@ static void remove_items(Call *call, DataKind kind)
         return;
     for (size_t i = 2; key && i < call->argc; i++)
         n += item_remove(key->value, call->argv[i]);
-    reply_number(call, n);
+    say_number(call, n);
     key_tidy(call, key);
 }
 
@@ -274,7 +274,7 @@ static void count_items(Call *call, DataKind kind)
     DataKey *key;
 
     if (arg_key(call, 1, kind, &key))
-        reply_number(call, key ? (int64_t) key->value->items.len : 0);
+        say_number(call, key ? (int64_t) key->value->items.len : 0);
 }
 
 static void hlen(Call *call)
@@ -297,7 +297,7 @@ static void hexists(Call *call)
     DataKey *key;
 
     if (arg_key(call, 1, DATA_HASH, &key))
-        reply_number(call, field(key, call->argv[2]) != NULL);
+        say_number(call, field(key, call->argv[2]) != NULL);
 }
 
 static void hstrlen(Call *call)
@@ -308,7 +308,7 @@ static void hstrlen(Call *call)
     if (!arg_key(call, 1, DATA_HASH, &key))
         return;
     item = field(key, call->argv[2]);
-    reply_number(call, item ? (int64_t) item->value.len : 0);
+    say_number(call, item ? (int64_t) item->value.len : 0);
 }
 
 static void hincrby(Call *call)
@@ -322,14 +322,14 @@ static void hincrby(Call *call)
         return;
     item = field(key, call->argv[2]);
     if (item && str_to_i64(item->value, INT64_MIN, INT64_MAX, &value) < 0)
-        return reply_error(call, "ERR hash value is not an integer");
+        return say_error(call, "ERR hash value is not an integer");
     if (__builtin_add_overflow(value, by, &value)) {
-        reply_error(call, "ERR increment or decrement would overflow");
+        say_error(call, "ERR increment or decrement would overflow");
         return key_tidy(call, key);
     }
     snprintf(text, sizeof(text), "%lld", (long long) value);
     item_put(key->value, call->argv[2], str_from_c(text), 0);
-    reply_number(call, value);
+    say_number(call, value);
 }
 
 static void hgetall(Call *call)
@@ -338,14 +338,14 @@ static void hgetall(Call *call)
 
     if (!arg_key(call, 1, DATA_HASH, &key))
         return;
-    reply_map(call, key ? key->value->items.len : 0);
+    say_map(call, key ? key->value->items.len : 0);
     if (!key)
         return;
     list_each(&key->value->order, link) {
         const DataItem *item = LIST_ITEM(link, DataItem, link);
 
-        reply_text(call, item->name);
-        reply_text(call, item->value);
+        say_text(call, item->name);
+        say_text(call, item->value);
     }
 }
 
@@ -356,15 +356,15 @@ static void list_items(Call *call, DataKind kind, bool wants_values)
     if (!arg_key(call, 1, kind, &key))
         return;
     if (kind == DATA_SET)
-        reply_set(call, key ? key->value->items.len : 0);
+        say_set(call, key ? key->value->items.len : 0);
     else
-        reply_list(call, key ? key->value->items.len : 0);
+        say_list(call, key ? key->value->items.len : 0);
     if (!key)
         return;
     list_each(&key->value->order, link) {
         const DataItem *item = LIST_ITEM(link, DataItem, link);
 
-        reply_text(call, wants_values ? item->value : item->name);
+        say_text(call, wants_values ? item->value : item->name);
     }
 }
 
@@ -395,12 +395,12 @@ static void scan_items(Call *call, DataKind kind)
     void *slot;
 
     if (str_to_u64(call->argv[2], UINT64_MAX, &number) < 0)
-        return reply_error(call, "ERR invalid cursor");
+        return say_error(call, "ERR invalid cursor");
     if (!arg_key(call, 1, kind, &key))
         return;
     if (!key) { /* the options are not looked at then */
         call->argc = 3;
-        return reply_scan(call, 2, NULL, 0, false);
+        return say_scan(call, 2, NULL, 0, false);
     }
     items = mem_new_array(ScanItem, key->value->items.len + 1);
     scores = mem_zalloc_array(key->value->items.len + 1, sizeof(*scores));
@@ -412,7 +412,7 @@ static void scan_items(Call *call, DataKind kind)
             items[n].value = str_from(scores[n], real_to_text(item->score, scores[n]));
         n++;
     }
-    reply_scan(call, 2, items, n, kind != DATA_SET);
+    say_scan(call, 2, items, n, kind != DATA_SET);
     mem_free(scores);
     mem_free(items);
 }
@@ -443,7 +443,7 @@ static void sadd(Call *call)
         return;
     for (size_t i = 2; i < call->argc; i++)
         n += item_put(key->value, call->argv[i], (Str){ 0 }, 0);
-    reply_number(call, n);
+    say_number(call, n);
 }
 
 static void sismember(Call *call)
@@ -451,7 +451,7 @@ static void sismember(Call *call)
     DataKey *key;
 
     if (arg_key(call, 1, DATA_SET, &key))
-        reply_number(call, field(key, call->argv[2]) != NULL);
+        say_number(call, field(key, call->argv[2]) != NULL);
 }
 
 static void smismember(Call *call)
@@ -460,9 +460,9 @@ static void smismember(Call *call)
 
     if (!arg_key(call, 1, DATA_SET, &key))
         return;
-    reply_list(call, call->argc - 2);
+    say_list(call, call->argc - 2);
     for (size_t i = 2; i < call->argc; i++)
-        reply_number(call, field(key, call->argv[i]) != NULL);
+        say_number(call, field(key, call->argv[i]) != NULL);
 }
 
 enum { W = COMMAND_WRITE, WG = COMMAND_WRITE | COMMAND_GROWS };

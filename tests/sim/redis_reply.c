@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <strings.h>
 
-void reply_status(Call *call, const char *text)
+void say_status(Call *call, const char *text)
 {
     buf_printf(call->out, "+%s\r\n", text);
 }
 
-void reply_error(Call *call, const char *fmt, ...)
+void say_error(Call *call, const char *fmt, ...)
 {
     va_list args;
 
@@ -28,16 +28,16 @@ void reply_error(Call *call, const char *fmt, ...)
     buf_add_c(call->out, "\r\n");
 }
 
-static void reply_head(Call *call, char mark, int64_t number)
+static void say_head(Call *call, char mark, int64_t number)
 {
     buf_add_char(call->out, mark);
     buf_add_i64(call->out, number);
     buf_add_c(call->out, "\r\n");
 }
 
-void reply_number(Call *call, int64_t number)
+void say_number(Call *call, int64_t number)
 {
-    reply_head(call, ':', number);
+    say_head(call, ':', number);
 }
 
 size_t real_to_text(double number, char out[static 40])
@@ -47,7 +47,7 @@ size_t real_to_text(double number, char out[static 40])
     return (size_t) snprintf(out, 40, "%.17g", number);
 }
 
-void reply_real(Call *call, double number)
+void say_real(Call *call, double number)
 {
     char text[40];
     size_t len = real_to_text(number, text);
@@ -55,67 +55,67 @@ void reply_real(Call *call, double number)
     if (call->is_resp3)
         buf_printf(call->out, ",%s\r\n", text);
     else
-        reply_text(call, str_from(text, len));
+        say_text(call, str_from(text, len));
 }
 
-void reply_text(Call *call, Str text)
+void say_text(Call *call, Str text)
 {
-    reply_head(call, '$', (int64_t) text.len);
+    say_head(call, '$', (int64_t) text.len);
     buf_add_str(call->out, text);
     buf_add_c(call->out, "\r\n");
 }
 
-void reply_c(Call *call, const char *text)
+void say_c(Call *call, const char *text)
 {
-    reply_text(call, str_from_c(text));
+    say_text(call, str_from_c(text));
 }
 
-void reply_null(Call *call)
+void say_null(Call *call)
 {
     buf_add_c(call->out, call->is_resp3 ? "_\r\n" : "$-1\r\n");
 }
 
-void reply_null_list(Call *call)
+void say_null_list(Call *call)
 {
     buf_add_c(call->out, call->is_resp3 ? "_\r\n" : "*-1\r\n");
 }
 
-void reply_list(Call *call, size_t n)
+void say_list(Call *call, size_t n)
 {
-    reply_head(call, '*', (int64_t) n);
+    say_head(call, '*', (int64_t) n);
 }
 
-void reply_map(Call *call, size_t pairs)
+void say_map(Call *call, size_t pairs)
 {
     if (call->is_resp3)
-        reply_head(call, '%', (int64_t) pairs);
+        say_head(call, '%', (int64_t) pairs);
     else
-        reply_head(call, '*', (int64_t) pairs * 2);
+        say_head(call, '*', (int64_t) pairs * 2);
 }
 
-void reply_set(Call *call, size_t n)
+void say_set(Call *call, size_t n)
 {
-    reply_head(call, call->is_resp3 ? '~' : '*', (int64_t) n);
+    say_head(call, call->is_resp3 ? '~' : '*', (int64_t) n);
 }
 
-void reply_push(Call *call, size_t n)
+void say_push(Call *call, size_t n)
 {
-    reply_head(call, call->is_resp3 ? '>' : '*', (int64_t) n);
+    say_head(call, call->is_resp3 ? '>' : '*', (int64_t) n);
 }
 
-void reply_syntax(Call *call)
+void say_syntax(Call *call)
 {
-    reply_error(call, "ERR syntax error");
+    say_error(call, "ERR syntax error");
 }
 
-void reply_not_integer(Call *call)
+void say_not_integer(Call *call)
 {
-    reply_error(call, "ERR value is not an integer or out of range");
+    say_error(call, "ERR value is not an integer or out of range");
 }
 
-void reply_wrong_type(Call *call)
+void say_wrong_type(Call *call)
 {
-    reply_error(call, "WRONGTYPE Operation against a key holding the wrong kind of value");
+    say_error(call, "WRONGTYPE Operation against a key holding the wrong kind of value");
 }
 
 /* ---- arguments ------------------------------------------------------------------------------- */
@@ -132,7 +132,7 @@ bool arg_number(Call *call, size_t i, int64_t *ret)
 
     if (!has_zeros && str_to_i64(text, INT64_MIN, INT64_MAX, ret) == 0)
         return true;
-    reply_not_integer(call);
+    say_not_integer(call);
     return false;
 }
 
@@ -152,7 +152,7 @@ bool arg_real(Call *call, size_t i, double *ret)
 {
     if (text_to_real(call->argv[i], ret))
         return true;
-    reply_error(call, "ERR value is not a valid float");
+    say_error(call, "ERR value is not a valid float");
     return false;
 }
 
@@ -161,7 +161,7 @@ bool arg_key(Call *call, size_t i, DataKind kind, DataKey **ret_key)
     *ret_key = data_find(call->data, call->argv[i], call->now_ms);
     if (!*ret_key || (*ret_key)->value->kind == kind)
         return true;
-    reply_wrong_type(call);
+    say_wrong_type(call);
     return false;
 }
 
@@ -231,7 +231,7 @@ static bool glob(const char *pattern, Str text)
  * In order of a hash of the name; the cursor is the hash where the next page begins. Whatever is
  * there throughout is given, as Redis promises.
  */
-void reply_scan(Call *call, size_t cursor_arg, ScanItem *items, size_t n, bool has_values)
+void say_scan(Call *call, size_t cursor_arg, ScanItem *items, size_t n, bool has_values)
 {
     char pattern[256] = "*", next[24] = "0";
     int64_t count = 10;
@@ -239,13 +239,13 @@ void reply_scan(Call *call, size_t cursor_arg, ScanItem *items, size_t n, bool h
     size_t at = 0, end, matches = 0;
 
     if (str_to_u64(call->argv[cursor_arg], UINT64_MAX, &cursor) < 0) {
-        reply_error(call, "ERR invalid cursor");
+        say_error(call, "ERR invalid cursor");
         return;
     }
     for (size_t i = cursor_arg + 1; i < call->argc; i += 2) {
         if (i + 1 == call->argc ||
             !(arg_is(call->argv[i], "count") || arg_is(call->argv[i], "match")))
-            return reply_syntax(call);
+            return say_syntax(call);
         if (arg_is(call->argv[i], "count") && !arg_number(call, i + 1, &count))
             return;
         if (arg_is(call->argv[i], "match"))
@@ -265,14 +265,14 @@ void reply_scan(Call *call, size_t cursor_arg, ScanItem *items, size_t n, bool h
         snprintf(next, sizeof(next), "%llu", (unsigned long long) items[end].hash);
     for (size_t i = at; i < end; i++)
         matches += glob(pattern, items[i].name);
-    reply_list(call, 2);
-    reply_c(call, next);
-    reply_list(call, matches * (has_values ? 2 : 1));
+    say_list(call, 2);
+    say_c(call, next);
+    say_list(call, matches * (has_values ? 2 : 1));
     for (size_t i = at; i < end; i++) {
         if (!glob(pattern, items[i].name))
             continue;
-        reply_text(call, items[i].name);
+        say_text(call, items[i].name);
         if (has_values)
-            reply_text(call, items[i].value);
+            say_text(call, items[i].value);
     }
 }

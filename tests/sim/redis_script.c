@@ -121,10 +121,10 @@ static const char *push_reply(lua_State *lua, const char *at)
 
 /* ---- Lua's values as replies ----------------------------------------------------------------- */
 
-static void reply_value(Call *call, lua_State *lua);
+static void say_value(Call *call, lua_State *lua);
 
 /* A table with FIELD holding a text: replied as a line with MARK. */
-static bool reply_field(Call *call, lua_State *lua, const char *name, char mark)
+static bool say_field(Call *call, lua_State *lua, const char *name, char mark)
 {
     const char *text;
     bool is_it;
@@ -143,7 +143,7 @@ static bool reply_field(Call *call, lua_State *lua, const char *name, char mark)
     return is_it;
 }
 
-static bool reply_double(Call *call, lua_State *lua)
+static bool say_double(Call *call, lua_State *lua)
 {
     bool is_it;
 
@@ -151,12 +151,12 @@ static bool reply_double(Call *call, lua_State *lua)
     lua_rawget(lua, -2);
     is_it = lua_type(lua, -1) == LUA_TNUMBER;
     if (is_it)
-        reply_real(call, lua_tonumber(lua, -1));
+        say_real(call, lua_tonumber(lua, -1));
     lua_pop(lua, 1);
     return is_it;
 }
 
-static bool reply_dictionary(Call *call, lua_State *lua)
+static bool say_dictionary(Call *call, lua_State *lua)
 {
     size_t n = 0;
 
@@ -166,18 +166,18 @@ static bool reply_dictionary(Call *call, lua_State *lua)
         return lua_pop(lua, 1), false;
     for (lua_pushnil(lua); lua_next(lua, -2); lua_pop(lua, 1))
         n++;
-    reply_map(call, n);
+    say_map(call, n);
     for (lua_pushnil(lua); lua_next(lua, -2);) {
         lua_pushvalue(lua, -2);
-        reply_value(call, lua);
-        reply_value(call, lua);
+        say_value(call, lua);
+        say_value(call, lua);
     }
     lua_pop(lua, 1);
     return true;
 }
 
 /* The value on top, which is taken off. */
-static void reply_value(Call *call, lua_State *lua)
+static void say_value(Call *call, lua_State *lua)
 {
     size_t len, n = 0;
     const char *text;
@@ -185,34 +185,34 @@ static void reply_value(Call *call, lua_State *lua)
     switch (lua_type(lua, -1)) {
     case LUA_TSTRING:
         text = lua_tolstring(lua, -1, &len);
-        reply_text(call, str_from(text, len));
+        say_text(call, str_from(text, len));
         break;
     case LUA_TBOOLEAN:
         if (call->is_resp3 && host_of(lua)->is_resp3)
             buf_add_c(call->out, lua_toboolean(lua, -1) ? "#t\r\n" : "#f\r\n");
         else if (lua_toboolean(lua, -1))
-            reply_number(call, 1);
+            say_number(call, 1);
         else
-            reply_null(call);
+            say_null(call);
         break;
-    case LUA_TNUMBER: reply_number(call, (int64_t) lua_tonumber(lua, -1)); break;
+    case LUA_TNUMBER: say_number(call, (int64_t) lua_tonumber(lua, -1)); break;
     case LUA_TTABLE:
         luaL_checkstack(lua, 8, "too deep");
-        if (reply_field(call, lua, "err", '-') || reply_field(call, lua, "ok", '+') ||
-            reply_double(call, lua) || reply_dictionary(call, lua))
+        if (say_field(call, lua, "err", '-') || say_field(call, lua, "ok", '+') ||
+            say_double(call, lua) || say_dictionary(call, lua))
             break;
         for (lua_rawgeti(lua, -1, 1); !lua_isnil(lua, -1); lua_rawgeti(lua, -1, (int) n + 1)) {
             n++;
             lua_pop(lua, 1);
         }
         lua_pop(lua, 1);
-        reply_list(call, n);
+        say_list(call, n);
         for (size_t i = 1; i <= n; i++) {
             lua_rawgeti(lua, -1, (int) i);
-            reply_value(call, lua);
+            say_value(call, lua);
         }
         break;
-    default: reply_null(call); break;
+    default: say_null(call); break;
     }
     lua_pop(lua, 1);
 }
@@ -568,7 +568,7 @@ static void set_global_texts(lua_State *lua, const char *name, const Str *texts,
 }
 
 /* The error on top of the stack, as a reply; it is written down unless it did no harm. */
-static void reply_raised(ScriptHost *host, Call *call, const char *what)
+static void say_raised(ScriptHost *host, Call *call, const char *what)
 {
     lua_State *lua = host->lua;
     char words[256];
@@ -586,7 +586,7 @@ static void reply_raised(ScriptHost *host, Call *call, const char *what)
         if (*at == '\r' || *at == '\n')
             *at = ' ';
     }
-    reply_error(call, "%s script: %s, on @user_script.", words, what);
+    say_error(call, "%s script: %s, on @user_script.", words, what);
     if ((host->is_dirty || strncmp(words, "OOM", 3) != 0) && !host->redis->stats.script_error[0])
         snprintf(host->redis->stats.script_error, sizeof(host->redis->stats.script_error), "%s: %s",
                  what, words);
@@ -607,18 +607,18 @@ static void run_code(ScriptHost *host, Call *call, const Code *code, int n_args,
     host->is_resp3 = false;
     host->redis->stats.scripts++;
     if (code->has_flags && host->is_full && !code->allows_oom) {
-        reply_error(call,
-                    "OOM allow-oom flag is not set on the %s, can not run it when used "
-                    "memory > 'maxmemory'",
-                    n_args > 0 ? "function" : "script");
+        say_error(call,
+                  "OOM allow-oom flag is not set on the %s, can not run it when used "
+                  "memory > 'maxmemory'",
+                  n_args > 0 ? "function" : "script");
         lua_settop(host->lua, 0);
     } else if (code->has_flags && !code->no_writes && redis_is_read_only(host->redis, call->conn)) {
-        reply_error(call, "READONLY Can not run script with write flag on readonly replica");
+        say_error(call, "READONLY Can not run script with write flag on readonly replica");
         lua_settop(host->lua, 0);
     } else if (lua_pcall(host->lua, n_args, 1, 0) != 0) {
-        reply_raised(host, call, what);
+        say_raised(host, call, what);
     } else {
-        reply_value(call, host->lua);
+        say_value(call, host->lua);
     }
     host->call = NULL;
     lua_gc(host->lua, LUA_GCSTEP, 8);
@@ -637,8 +637,8 @@ static Code *script_load(ScriptHost *host, Call *call, Str text, const char sum[
         body = str_from(line.data + line.len, body.len + (line.len < text.len));
     }
     if (luaL_loadbuffer(host->lua, body.data ? body.data : "", body.len, "@user_script") != 0) {
-        reply_error(call, "ERR Error compiling script (new function): %s",
-                    lua_tostring(host->lua, -1));
+        say_error(call, "ERR Error compiling script (new function): %s",
+                  lua_tostring(host->lua, -1));
         lua_settop(host->lua, 0);
         return NULL;
     }
@@ -663,9 +663,9 @@ static bool keys_count(Call *call, size_t *ret_n)
     if (!arg_number(call, 2, &n))
         return false;
     if (n < 0)
-        reply_error(call, "ERR Number of keys can't be negative");
+        say_error(call, "ERR Number of keys can't be negative");
     else if ((uint64_t) n > call->argc - 3)
-        reply_error(call, "ERR Number of keys can't be greater than number of args");
+        say_error(call, "ERR Number of keys can't be greater than number of args");
     else
         return *ret_n = (size_t) n, true;
     return false;
@@ -686,7 +686,7 @@ static void eval(Call *call)
             sum[i] = (char) (call->argv[1].data[i] | 32);
         code = map_find(&host->scripts, str_from_c(sum));
         if (!code)
-            return reply_error(call, "NOSCRIPT No matching script. Please use EVAL.");
+            return say_error(call, "NOSCRIPT No matching script. Please use EVAL.");
     } else {
         sum_of(call->argv[1], sum);
         code = script_load(host, call, call->argv[1], sum);
@@ -707,7 +707,7 @@ static void fcall(Call *call)
     size_t n;
 
     if (!code)
-        return reply_error(call, "ERR Function not found");
+        return say_error(call, "ERR Function not found");
     if (!keys_count(call, &n))
         return;
     snprintf(name, sizeof(name), "%.*s", (int) call->argv[1].len, call->argv[1].data);
@@ -727,17 +727,17 @@ static void script(Call *call)
     if (arg_is(call->argv[1], "load") && call->argc == 3) {
         sum_of(call->argv[2], sum);
         if (script_load(host, call, call->argv[2], sum))
-            reply_c(call, sum);
+            say_c(call, sum);
     } else if (arg_is(call->argv[1], "flush")) {
         script_forget(call->redis);
-        reply_status(call, "OK");
+        say_status(call, "OK");
     } else if (arg_is(call->argv[1], "exists")) {
-        reply_list(call, call->argc - 2);
+        say_list(call, call->argc - 2);
         for (size_t i = 2; i < call->argc; i++)
-            reply_number(call, map_find(&host->scripts, call->argv[i]) != NULL);
+            say_number(call, map_find(&host->scripts, call->argv[i]) != NULL);
     } else {
-        reply_error(call, "ERR unknown subcommand '%.*s'. Try SCRIPT HELP.",
-                    (int) call->argv[1].len, call->argv[1].data);
+        say_error(call, "ERR unknown subcommand '%.*s'. Try SCRIPT HELP.", (int) call->argv[1].len,
+                  call->argv[1].data);
     }
 }
 
@@ -776,10 +776,10 @@ static void function_load(Call *call)
 
     (void) str_cut(line, '=', &name);
     if (!str_starts(line, str_from_c("#!lua ")) || name.len == 0)
-        return reply_error(call, "ERR Missing library metadata");
+        return say_error(call, "ERR Missing library metadata");
     snprintf(library, sizeof(library), "%.*s", (int) name.len, name.data);
     if (map_find(&host->libraries, name) && !is_replaced)
-        return reply_error(call, "ERR Library '%s' already exists", library);
+        return say_error(call, "ERR Library '%s' already exists", library);
     library_remove(host, name);
     host->loading = library;
     host->has_registered = false;
@@ -788,16 +788,16 @@ static void function_load(Call *call)
         r = lua_pcall(host->lua, 0, 0, 0);
     host->loading = NULL;
     if (r != 0) {
-        reply_error(call, "ERR Error compiling function: %s", lua_tostring(host->lua, -1));
+        say_error(call, "ERR Error compiling function: %s", lua_tostring(host->lua, -1));
         library_remove(host, str_from_c(library));
     } else if (!host->has_registered) {
-        reply_error(call, "ERR No functions registered");
+        say_error(call, "ERR No functions registered");
     } else {
         Str *kept = mem_new(Str);
 
         *kept = text_own(text);
         (void) map_put(&host->libraries, str_from_c(library), kept);
-        reply_c(call, library);
+        say_c(call, library);
     }
     lua_settop(host->lua, 0);
 }
@@ -818,20 +818,20 @@ static void function_list(Call *call)
     }
     while (map_next(&host->libraries, &cursor, &name, &slot))
         n += only.len == 0 || str_eq(only, name);
-    reply_list(call, n);
+    say_list(call, n);
     for (cursor = 0; map_next(&host->libraries, &cursor, &name, &slot);) {
         if (only.len > 0 && !str_eq(only, name))
             continue;
-        reply_map(call, has_code ? 4 : 3);
-        reply_c(call, "library_name");
-        reply_text(call, name);
-        reply_c(call, "engine");
-        reply_c(call, "LUA");
-        reply_c(call, "functions");
-        reply_list(call, 0);
+        say_map(call, has_code ? 4 : 3);
+        say_c(call, "library_name");
+        say_text(call, name);
+        say_c(call, "engine");
+        say_c(call, "LUA");
+        say_c(call, "functions");
+        say_list(call, 0);
         if (has_code) {
-            reply_c(call, "library_code");
-            reply_text(call, *(Str *) slot);
+            say_c(call, "library_code");
+            say_text(call, *(Str *) slot);
         }
     }
 }
@@ -844,15 +844,15 @@ static void function(Call *call)
         function_list(call);
     } else if (arg_is(call->argv[1], "flush")) {
         function_forget(call->redis);
-        reply_status(call, "OK");
+        say_status(call, "OK");
     } else if (arg_is(call->argv[1], "delete") && call->argc == 3) {
         if (!map_find(&host_get(call->redis)->libraries, call->argv[2]))
-            return reply_error(call, "ERR Library not found");
+            return say_error(call, "ERR Library not found");
         library_remove(call->redis->scripts, call->argv[2]);
-        reply_status(call, "OK");
+        say_status(call, "OK");
     } else {
-        reply_error(call, "ERR unknown subcommand '%.*s'. Try FUNCTION HELP.",
-                    (int) call->argv[1].len, call->argv[1].data);
+        say_error(call, "ERR unknown subcommand '%.*s'. Try FUNCTION HELP.",
+                  (int) call->argv[1].len, call->argv[1].data);
     }
 }
 

@@ -60,7 +60,8 @@ static void sync_data(SimRedis *redis)
 
 /* ---- one command ----------------------------------------------------------------------------- */
 
-/* Cut the first command off TEXT: how many bytes it has, 0 when it is not whole, -1 for nonsense. */
+/* Cut the first command off TEXT: how many bytes it has; 0 when it is not whole, -1 for nonsense.
+ */
 static ssize_t command_cut(Str text, Str *argv, size_t *ret_argc)
 {
     Str rest = text, line = str_cut(rest, '\n', &rest);
@@ -362,29 +363,66 @@ static int conn_main(void *arg)
     return 0;
 }
 
+SUSPENDS static void conn_add(SimRedis *redis, TAKES Stream *stream, const void *owner)
+{
+    RedisConn *conn = mem_new(RedisConn);
+
+    conn->redis = redis;
+    conn->stream = stream;
+    conn->owner = owner;
+    conn->id = ++redis->next_conn;
+    conn->write_at_most = SIZE_MAX;
+    list_push_back(&redis->conns, &conn->link);
+    if (sl_spawn(redis->opts.nursery, conn_main, conn, .name = "redis-conn") < 0) {
+        stream_close(stream);
+        conn_free(conn);
+    }
+}
+
+int sim_redis_connect(SimRedis *redis, const void *owner, Stream **ret_stream)
+{
+    Stream *far;
+    int r = sl_yield();
+
+    if (r < 0)
+        return r;
+    if (redis->down_until_ns > sl_now_ns())
+        return fail(-ECONNREFUSED, "connect to %s: connection refused", redis->opts.name);
+    sim_net_pair(redis->opts.net, ret_stream, &far);
+    conn_add(redis, far, owner);
+    return 0;
+}
+
+void sim_redis_sever(SimRedis *redis, const void *owner, bool is_silent)
+{
+    list_each(&redis->conns, link) {
+        RedisConn *conn = LIST_ITEM(link, RedisConn, link);
+
+        if (conn->owner != owner)
+            continue;
+        if (is_silent) {
+            sim_stream_silence(conn->stream);
+            continue;
+        }
+        conn->write_at_most = 0;
+        conn->is_closing = true;
+        sim_stream_cut(conn->stream);
+        sl_cond_wake_all(&conn->has_output);
+    }
+}
+
 SUSPENDS static int accept_all(SimRedis *redis)
 {
     Stream *stream;
     int r;
 
     while ((r = listener_accept(redis->listener, &stream)) == 0) {
-        RedisConn *conn;
-
-        if (redis->is_down) {
+        if (redis->down_until_ns > sl_now_ns()) {
             stream_abort(stream);
             stream_close(stream);
             continue;
         }
-        conn = mem_new(RedisConn);
-        conn->redis = redis;
-        conn->stream = stream;
-        conn->id = ++redis->next_conn;
-        conn->write_at_most = SIZE_MAX;
-        list_push_back(&redis->conns, &conn->link);
-        if (sl_spawn(redis->opts.nursery, conn_main, conn, .name = "redis-conn") < 0) {
-            stream_close(stream);
-            conn_free(conn);
-        }
+        conn_add(redis, stream, NULL);
     }
     return r;
 }
@@ -454,10 +492,10 @@ size_t conn_publish(SimRedis *redis, Str channel, Str message)
 
         if (conn->is_closing || conn->is_old != redis->is_for_old || !conn_hears(conn, channel))
             continue;
-        reply_push(&call, 3);
-        reply_c(&call, "message");
-        reply_text(&call, channel);
-        reply_text(&call, message);
+        say_push(&call, 3);
+        say_c(&call, "message");
+        say_text(&call, channel);
+        say_text(&call, message);
         sl_cond_wake_all(&conn->has_output);
         n++;
         redis->stats.published++;
@@ -495,13 +533,11 @@ int sim_redis_start(const SimRedisOpts *opts, SimRedis **ret_redis)
     return 0;
 }
 
-static void cut_all(SimRedis *redis, bool only_old)
+static void cut_all(SimRedis *redis)
 {
     list_each(&redis->conns, link) {
         RedisConn *conn = LIST_ITEM(link, RedisConn, link);
 
-        if (only_old && !conn->is_old)
-            continue;
         conn->write_at_most = 0;
         conn->is_closing = true;
         sim_stream_cut(conn->stream);
@@ -533,7 +569,7 @@ void sim_redis_stop(SimRedis *redis)
     redis->lives++;
     if (redis->accepting)
         sl_scope_cancel(redis->accepting);
-    cut_all(redis, false);
+    cut_all(redis);
     wait_for_conns(redis);
     listener_close(redis->listener);
     drop_split(redis);
@@ -549,34 +585,33 @@ void sim_redis_set_faults(SimRedis *redis, const SimRedisFaults *faults)
     redis->full_until_ns = 0;
 }
 
-void sim_redis_crash(SimRedis *redis, int64_t down_ms, int64_t loading_ms)
+int64_t sim_redis_crash(SimRedis *redis, int64_t down_ms, int64_t loading_ms)
 {
-    bool has_lost = false;
+    int64_t back_to_ns = INT64_MAX;
 
-    redis->is_down = true;
     redis->lives++;
-    cut_all(redis, false);
+    cut_all(redis);
     drop_split(redis);
     if (redis->opts.sync == SIM_REDIS_NONE) {
-        has_lost = redis->data.keys.len > 0;
+        back_to_ns = 0;
         data_clear(&redis->data);
         data_forget_undo(&redis->data, INT64_MAX);
         function_forget(redis);
-    } else {
-        has_lost = redis->opts.sync == SIM_REDIS_EVERYSEC &&
-                   data_undo(&redis->data, redis->synced_ns);
+    } else if (redis->opts.sync == SIM_REDIS_EVERYSEC &&
+               data_undo(&redis->data, redis->synced_ns)) {
+        back_to_ns = redis->synced_ns;
     }
     script_forget(redis);
-    redis->stats.losses += has_lost;
+    redis->stats.losses += back_to_ns != INT64_MAX;
     redis->frozen_until_ns = 0;
-    if (sl_sleep_ms(down_ms) < 0)
-        return;
-    redis->loading_until_ns = sl_now_ns() + loading_ms * NS_PER_MS;
-    redis->is_down = false;
+    redis->down_until_ns = sl_now_ns() + down_ms * NS_PER_MS;
+    redis->loading_until_ns = redis->down_until_ns + loading_ms * NS_PER_MS;
+    return back_to_ns;
 }
 
-void sim_redis_fail_over(SimRedis *redis, int64_t split_ms)
+int64_t sim_redis_fail_over(SimRedis *redis, int64_t split_ms)
 {
+    int64_t back_to_ns = sl_now_ns() - redis->opts.lag_ms * NS_PER_MS;
     Data *old = mem_new(Data);
 
     ASSERT(redis->opts.lag_ms > 0);
@@ -586,8 +621,9 @@ void sim_redis_fail_over(SimRedis *redis, int64_t split_ms)
     redis->split_until_ns = sl_now_ns() + split_ms * NS_PER_MS;
     list_each(&redis->conns, link)
         LIST_ITEM(link, RedisConn, link)->is_old = true;
-    redis->stats.losses += data_undo(&redis->data, sl_now_ns() - redis->opts.lag_ms * NS_PER_MS);
+    redis->stats.losses += data_undo(&redis->data, back_to_ns);
     script_forget(redis);
+    return back_to_ns;
 }
 
 void sim_redis_freeze(SimRedis *redis, int64_t ms)

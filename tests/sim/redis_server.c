@@ -36,7 +36,7 @@ const Command *redis_command_find(Str name)
 static void refuse_unknown(Call *call)
 {
     if (call->is_script)
-        return reply_error(call, "ERR Unknown Redis command called from script");
+        return say_error(call, "ERR Unknown Redis command called from script");
     buf_printf(call->out,
                "-ERR unknown command '%.*s', with args beginning with: ", (int) call->argv[0].len,
                call->argv[0].data);
@@ -53,13 +53,13 @@ static bool is_let(Call *call, const Command *command)
     if (command->flags & COMMAND_ALWAYS)
         return true;
     if (call->conn && redis->opts.password && !call->conn->is_known)
-        reply_error(call, "NOAUTH Authentication required.");
+        say_error(call, "NOAUTH Authentication required.");
     else if (!call->is_script && redis->loading_until_ns > sl_now_ns())
-        reply_error(call, "LOADING Redis is loading the dataset in memory");
+        say_error(call, "LOADING Redis is loading the dataset in memory");
     else if ((command->flags & COMMAND_WRITE) && redis_is_read_only(redis, call->conn))
-        reply_error(call, "READONLY You can't write against a read only replica.");
+        say_error(call, "READONLY You can't write against a read only replica.");
     else if ((command->flags & COMMAND_GROWS) && !call->is_script && redis_is_full(redis))
-        reply_error(call, "OOM command not allowed when used memory > 'maxmemory'.");
+        say_error(call, "OOM command not allowed when used memory > 'maxmemory'.");
     else
         return true;
     return false;
@@ -88,11 +88,11 @@ bool redis_call_run(Call *call)
     } else if (command->arity > 0 ? call->argc != (size_t) command->arity
                                   : call->argc < (size_t) -command->arity) {
         if (call->is_script)
-            reply_error(call, "ERR Wrong number of args calling Redis command from script");
+            say_error(call, "ERR Wrong number of args calling Redis command from script");
         else
-            reply_error(call, "ERR wrong number of arguments for '%s' command", command->name);
+            say_error(call, "ERR wrong number of arguments for '%s' command", command->name);
     } else if (call->is_script && (command->flags & COMMAND_NO_SCRIPT)) {
-        reply_error(call, "ERR This Redis command is not allowed from script");
+        say_error(call, "ERR This Redis command is not allowed from script");
     } else if (is_let(call, command)) {
         if (command->step > 0 && (command->flags & COMMAND_WRITE))
             touch_keys(call, command);
@@ -106,25 +106,25 @@ bool redis_call_run(Call *call)
 static void ping(Call *call)
 {
     if (call->conn && !call->is_resp3 && conn_subscriptions(call->conn) > 0) {
-        reply_list(call, 2);
-        reply_c(call, "pong");
-        reply_text(call, call->argc > 1 ? call->argv[1] : (Str){ 0 });
+        say_list(call, 2);
+        say_c(call, "pong");
+        say_text(call, call->argc > 1 ? call->argv[1] : (Str){ 0 });
         return;
     }
     if (call->argc > 1)
-        reply_text(call, call->argv[1]);
+        say_text(call, call->argv[1]);
     else
-        reply_status(call, "PONG");
+        say_status(call, "PONG");
 }
 
 static void echo(Call *call)
 {
-    reply_text(call, call->argv[1]);
+    say_text(call, call->argv[1]);
 }
 
 static void quit(Call *call)
 {
-    reply_status(call, "OK");
+    say_status(call, "OK");
     if (call->conn)
         call->conn->is_closing = true;
 }
@@ -134,8 +134,8 @@ static bool knows_password(Call *call, Str user, Str password)
     const char *right = call->redis->opts.password;
 
     if (!right) {
-        reply_error(call, "ERR AUTH <password> called without any password configured for the "
-                          "default user. Are you sure your configuration is correct?");
+        say_error(call, "ERR AUTH <password> called without any password configured for the "
+                        "default user. Are you sure your configuration is correct?");
         return false;
     }
     if (str_eq_c(password, right) && (user.len == 0 || str_eq_c(user, "default"))) {
@@ -143,17 +143,17 @@ static bool knows_password(Call *call, Str user, Str password)
             call->conn->is_known = true;
         return true;
     }
-    reply_error(call, "WRONGPASS invalid username-password pair or user is disabled.");
+    say_error(call, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }
 
 static void auth(Call *call)
 {
     if (call->argc > 3)
-        return reply_syntax(call);
+        return say_syntax(call);
     if (knows_password(call, call->argc == 3 ? call->argv[1] : (Str){ 0 },
                        call->argv[call->argc - 1]))
-        reply_status(call, "OK");
+        say_status(call, "OK");
 }
 
 static void set_name(Call *call, Str name)
@@ -170,21 +170,21 @@ static void hello_reply(Call *call)
     char text[24];
 
     snprintf(text, sizeof(text), "%u.%u.%u", v >> 16, (v >> 8) & 255, v & 255);
-    reply_map(call, 7);
-    reply_c(call, "server");
-    reply_c(call, "redis");
-    reply_c(call, "version");
-    reply_c(call, text);
-    reply_c(call, "proto");
-    reply_number(call, call->is_resp3 ? 3 : 2);
-    reply_c(call, "id");
-    reply_number(call, call->conn ? (int64_t) call->conn->id : 0);
-    reply_c(call, "mode");
-    reply_c(call, "standalone");
-    reply_c(call, "role");
-    reply_c(call, redis_is_read_only(call->redis, call->conn) ? "replica" : "master");
-    reply_c(call, "modules");
-    reply_list(call, 0);
+    say_map(call, 7);
+    say_c(call, "server");
+    say_c(call, "redis");
+    say_c(call, "version");
+    say_c(call, text);
+    say_c(call, "proto");
+    say_number(call, call->is_resp3 ? 3 : 2);
+    say_c(call, "id");
+    say_number(call, call->conn ? (int64_t) call->conn->id : 0);
+    say_c(call, "mode");
+    say_c(call, "standalone");
+    say_c(call, "role");
+    say_c(call, redis_is_read_only(call->redis, call->conn) ? "replica" : "master");
+    say_c(call, "modules");
+    say_list(call, 0);
 }
 
 static void hello(Call *call)
@@ -192,9 +192,9 @@ static void hello(Call *call)
     int64_t protocol = call->is_resp3 ? 3 : 2;
 
     if (call->argc > 1 && str_to_i64(call->argv[1], 0, 1000, &protocol) < 0)
-        return reply_error(call, "ERR Protocol version is not an integer or out of range");
+        return say_error(call, "ERR Protocol version is not an integer or out of range");
     if (protocol < 2 || protocol > 3)
-        return reply_error(call, "NOPROTO unsupported protocol version");
+        return say_error(call, "NOPROTO unsupported protocol version");
     for (size_t i = 2; i < call->argc; i++) {
         if (arg_is(call->argv[i], "auth") && i + 2 < call->argc) {
             if (!knows_password(call, call->argv[i + 1], call->argv[i + 2]))
@@ -203,15 +203,15 @@ static void hello(Call *call)
         } else if (arg_is(call->argv[i], "setname") && i + 1 < call->argc) {
             set_name(call, call->argv[++i]);
         } else {
-            return reply_error(call, "ERR Syntax error in HELLO option '%.*s'",
-                               (int) call->argv[i].len, call->argv[i].data);
+            return say_error(call, "ERR Syntax error in HELLO option '%.*s'",
+                             (int) call->argv[i].len, call->argv[i].data);
         }
     }
     if (call->redis->opts.password && call->conn && !call->conn->is_known)
-        return reply_error(call, "NOAUTH HELLO must be called with the client already "
-                                 "authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
-                                 "option can be used to authenticate the client and select the "
-                                 "RESP protocol version at the same time");
+        return say_error(call, "NOAUTH HELLO must be called with the client already "
+                               "authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
+                               "option can be used to authenticate the client and select the "
+                               "RESP protocol version at the same time");
     call->is_resp3 = protocol == 3;
     if (call->conn)
         call->conn->is_resp3 = call->is_resp3;
@@ -225,8 +225,8 @@ static void select_db(Call *call)
     if (!arg_number(call, 1, &db))
         return;
     if (db != 0)
-        return reply_error(call, "ERR DB index is out of range");
-    reply_status(call, "OK");
+        return say_error(call, "ERR DB index is out of range");
+    say_status(call, "OK");
 }
 
 static void client(Call *call)
@@ -234,26 +234,25 @@ static void client(Call *call)
     Str what = call->argv[1];
 
     if (arg_is(what, "setname") && call->argc != 3) {
-        reply_error(call, "ERR wrong number of arguments for 'client|setname' command");
+        say_error(call, "ERR wrong number of arguments for 'client|setname' command");
     } else if (arg_is(what, "setname") && str_find(call->argv[2], ' ') >= 0) {
-        reply_error(call,
-                    "ERR Client names cannot contain spaces, newlines or special characters.");
+        say_error(call, "ERR Client names cannot contain spaces, newlines or special characters.");
     } else if (arg_is(what, "setname")) {
         set_name(call, call->argv[2]);
-        reply_status(call, "OK");
+        say_status(call, "OK");
     } else if (arg_is(what, "getname")) {
         if (call->conn && call->conn->client.len > 0)
-            reply_text(call, call->conn->client);
+            say_text(call, call->conn->client);
         else
-            reply_null(call);
+            say_null(call);
     } else if (arg_is(what, "id")) {
-        reply_number(call, call->conn ? (int64_t) call->conn->id : 0);
+        say_number(call, call->conn ? (int64_t) call->conn->id : 0);
     } else if ((arg_is(what, "setinfo") && version(call->redis) >= 0x070200) ||
                arg_is(what, "no-evict") || arg_is(what, "no-touch")) {
-        reply_status(call, "OK");
+        say_status(call, "OK");
     } else {
-        reply_error(call, "ERR unknown subcommand '%.*s'. Try CLIENT HELP.", (int) what.len,
-                    what.data);
+        say_error(call, "ERR unknown subcommand '%.*s'. Try CLIENT HELP.", (int) what.len,
+                  what.data);
     }
 }
 
@@ -287,7 +286,7 @@ static void info(Call *call)
                "cluster_enabled:0\r\n# Keyspace\r\ndb0:keys=%zu,expires=0,avg_ttl=0\r\n",
                is_replica ? "slave" : "master", redis->opts.lag_ms > 0 && !is_replica,
                call->data->keys.len);
-    reply_text(call, buf_str(&text));
+    say_text(call, buf_str(&text));
 }
 
 static void config(Call *call)
@@ -309,18 +308,18 @@ static void config(Call *call)
     size_t n = 0;
 
     if (!arg_is(call->argv[1], "get") || call->argc < 3)
-        return arg_is(call->argv[1], "set") ? reply_status(call, "OK") : reply_syntax(call);
+        return arg_is(call->argv[1], "set") ? say_status(call, "OK") : say_syntax(call);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         for (size_t a = 2; a < call->argc; a++)
             is_wanted[i] |= arg_is(call->argv[a], rows[i].name);
         n += is_wanted[i];
     }
-    reply_map(call, n);
+    say_map(call, n);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!is_wanted[i])
             continue;
-        reply_c(call, rows[i].name);
-        reply_c(call, rows[i].value);
+        say_c(call, rows[i].name);
+        say_c(call, rows[i].value);
     }
 }
 
@@ -328,11 +327,11 @@ static void time_now(Call *call)
 {
     char text[24];
 
-    reply_list(call, 2);
+    say_list(call, 2);
     snprintf(text, sizeof(text), "%lld", (long long) (call->now_ms / 1000));
-    reply_c(call, text);
+    say_c(call, text);
     snprintf(text, sizeof(text), "%lld", (long long) (call->now_ms % 1000) * 1000);
-    reply_c(call, text);
+    say_c(call, text);
 }
 
 /* WAIT is done by the connection's fiber before it comes here: see redis_serve.c. */
@@ -342,45 +341,45 @@ static void wait_replicas(Call *call)
     bool is_followed = redis->opts.lag_ms > 0 && !(call->conn && call->conn->is_old);
     int64_t last = call->conn ? call->conn->last_write_ns : 0;
 
-    reply_number(call, is_followed && sl_now_ns() - last >= redis->opts.lag_ms * NS_PER_MS);
+    say_number(call, is_followed && sl_now_ns() - last >= redis->opts.lag_ms * NS_PER_MS);
 }
 
 static void role(Call *call)
 {
     if (redis_is_read_only(call->redis, call->conn)) {
-        reply_list(call, 5);
-        reply_c(call, "slave");
-        reply_c(call, "127.0.0.1");
-        reply_number(call, 6379);
-        reply_c(call, "connected");
-        reply_number(call, 0);
+        say_list(call, 5);
+        say_c(call, "slave");
+        say_c(call, "127.0.0.1");
+        say_number(call, 6379);
+        say_c(call, "connected");
+        say_number(call, 0);
         return;
     }
-    reply_list(call, 3);
-    reply_c(call, "master");
-    reply_number(call, 0);
-    reply_list(call, 0);
+    say_list(call, 3);
+    say_c(call, "master");
+    say_number(call, 0);
+    say_list(call, 0);
 }
 
 static void flush_all(Call *call)
 {
     data_clear(call->data);
-    reply_status(call, "OK");
+    say_status(call, "OK");
 }
 
 static void cluster(Call *call)
 {
-    reply_error(call, "ERR This instance has cluster support disabled");
+    say_error(call, "ERR This instance has cluster support disabled");
 }
 
 static void command_list(Call *call)
 {
-    reply_list(call, 0);
+    say_list(call, 0);
 }
 
 static void ok(Call *call)
 {
-    reply_status(call, "OK");
+    say_status(call, "OK");
 }
 
 /* SENTINEL GET-MASTER-ADDR-BY-NAME: whoever listens under the one name. */
@@ -390,17 +389,17 @@ static void sentinel(Call *call)
     Str host = str_cut(name, ':', &port);
 
     if (!arg_is(call->argv[1], "get-master-addr-by-name"))
-        return reply_error(call, "ERR Unknown sentinel subcommand");
-    reply_list(call, 2);
-    reply_text(call, host);
-    reply_text(call, port);
+        return say_error(call, "ERR Unknown sentinel subcommand");
+    say_list(call, 2);
+    say_text(call, host);
+    say_text(call, port);
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
 static void publish(Call *call)
 {
-    reply_number(call, (int64_t) conn_publish(call->redis, call->argv[1], call->argv[2]));
+    say_number(call, (int64_t) conn_publish(call->redis, call->argv[1], call->argv[2]));
 }
 
 static void subscribe_to(Call *call, bool is_on)
@@ -409,23 +408,23 @@ static void subscribe_to(Call *call, bool is_on)
                     (call->argv[0].data[1] | 32) == 's';
 
     if (!call->conn)
-        return reply_error(call, "ERR no connection");
+        return say_error(call, "ERR no connection");
     while (!is_on && call->argc == 1 && call->conn->channels)
         (void) conn_subscribe(call->conn, call->conn->channels->name, false);
     for (size_t i = 1; i < call->argc; i++) {
         (void) conn_subscribe(call->conn, call->argv[i], is_on);
-        reply_push(call, 3);
-        reply_c(call, is_shard ? (is_on ? "ssubscribe" : "sunsubscribe")
-                               : (is_on ? "subscribe" : "unsubscribe"));
-        reply_text(call, call->argv[i]);
-        reply_number(call, (int64_t) conn_subscriptions(call->conn));
+        say_push(call, 3);
+        say_c(call, is_shard ? (is_on ? "ssubscribe" : "sunsubscribe")
+                             : (is_on ? "subscribe" : "unsubscribe"));
+        say_text(call, call->argv[i]);
+        say_number(call, (int64_t) conn_subscriptions(call->conn));
     }
     if (call->argc > 1)
         return;
-    reply_push(call, 3);
-    reply_c(call, "unsubscribe");
-    reply_null(call);
-    reply_number(call, 0);
+    say_push(call, 3);
+    say_c(call, "unsubscribe");
+    say_null(call);
+    say_number(call, 0);
 }
 
 static void subscribe(Call *call)

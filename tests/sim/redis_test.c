@@ -7,201 +7,16 @@
  * leaves open is not compared: the order of hashes and sets, the words of an error behind its
  * script's name, what is left of a time to live.
  */
-#include "../sim/redis.h"
+#include "../sim/redis_duel.h"
 
-#include "base/rand.h"
 #include "base/test.h"
-#include "codec/resp.h"
-#include "net/address.h"
-
-#include <sluice/rt.h>
-
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-
-typedef struct Peer {
-    Stream *stream;
-    Buf in;
-    RespScan scan;
-} Peer;
-
-typedef struct Duel {
-    Peer real, sim;
-    Arena arena;   /* of the questions */
-    Arena answers; /* of one comparison */
-    Rand rand;
-    SimRedis *redis;
-    char last[400]; /* the command, for reports */
-    unsigned n_differences;
-    uint64_t n_compared, n_errors;
-} Duel;
-
-static pid_t server_pid;
-
-/* ---- the real server ------------------------------------------------------------------------- */
-
-static bool server_start(void)
-{
-    if (system("command -v redis-server >/dev/null 2>&1") != 0)
-        return false;
-    server_pid = fork();
-    if (server_pid == 0) {
-        int null = open("/dev/null", O_RDWR);
-
-        dup2(null, 1);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", "real.sock", "--save",
-               "", "--appendonly", "no", "--daemonize", "no", (char *) NULL);
-        _exit(127);
-    }
-    return server_pid > 0;
-}
-
-static void server_stop(void)
-{
-    if (server_pid <= 0)
-        return;
-    kill(server_pid, SIGKILL);
-    waitpid(server_pid, NULL, 0);
-    server_pid = 0;
-}
-
-/* ---- asking ---------------------------------------------------------------------------------- */
-
-SUSPENDS static int ask(Peer *peer, const Str *argv, size_t argc, Buf *ret_frame)
-{
-    AUTO(buf_deinit) Buf out = { 0 };
-    size_t len = 0;
-    int r;
-
-    resp_add_command(&out, argv, argc);
-    r = stream_write_all(peer->stream, out.data, out.len);
-    while (r == 0 && (peer->in.len == 0 ||
-                      (r = resp_scan(&peer->scan, buf_str(&peer->in), &len)) == RESP_MORE)) {
-        char *room = buf_reserve(&peer->in, 65536);
-        ssize_t n = stream_read(peer->stream, room, 65536);
-
-        if (n <= 0)
-            return n < 0 ? (int) n : -ERR_CLOSED;
-        peer->in.len += (size_t) n;
-        r = 0;
-    }
-    if (r == 0) {
-        buf_add(ret_frame, peer->in.data, len);
-        buf_consume(&peer->in, len);
-    }
-    return r;
-}
-
-static int line_cmp(const void *a, const void *b)
-{
-    return str_cmp(*(const Str *) a, *(const Str *) b);
-}
-
-/* The lines of a reply in order, for replies whose order is not defined. */
-static void sort_lines(Arena *arena, Str frame, Buf *out)
-{
-    size_t n = 0;
-    Str *lines = arena_zalloc(arena, (frame.len + 1) * sizeof(Str)), rest = frame;
-
-    while (rest.len > 0)
-        lines[n++] = str_cut(rest, '\n', &rest);
-    qsort(lines, n, sizeof(*lines), line_cmp);
-    for (size_t i = 0; i < n; i++)
-        buf_add_str(out, lines[i]);
-}
-
-static bool has_order(Str name)
-{
-    static const char *const unordered[] = { "hgetall", "hkeys", "hvals", "smembers",
-                                             "hscan",   "sscan", "zscan", "scan" };
-
-    for (size_t i = 0; i < ARRAY_LEN(unordered); i++) {
-        if (str_eq_nocase(name, str_from_c(unordered[i])))
-            return false;
-    }
-    return true;
-}
-
-/* What is compared of a reply. */
-static Str essence(Arena *arena, Str name, Str frame)
-{
-    static const char *const cuts[] = { " script: ",
-                                        ", with args",
-                                        "user_script",
-                                        "user_function",
-                                        "Wrong number of args",
-                                        "Unknown Redis command",
-                                        "This Redis command is not allowed",
-                                        "nonexistent global",
-                                        "Error compiling" };
-    Buf sorted = { 0 };
-    Str copy;
-
-    if (frame.len > 0 && frame.data[0] == '-') {
-        for (size_t c = 0; c < ARRAY_LEN(cuts); c++) {
-            for (size_t i = 0; i + 1 < frame.len; i++) {
-                if (str_starts(str_sub(frame, i, SIZE_MAX), str_from_c(cuts[c])))
-                    frame.len = i;
-            }
-        }
-        return frame;
-    }
-    if (str_ends(name, STR_C("ttl")) || str_ends(name, STR_C("expiretime")))
-        return frame.len > 1 && frame.data[1] == '-' ? frame : STR_C(":"); /* ms pass */
-    if (has_order(name))
-        return frame;
-    sort_lines(arena, frame, &sorted);
-    copy = arena_copy(arena, buf_str(&sorted));
-    buf_deinit(&sorted);
-    return copy;
-}
-
-SUSPENDS static void both(Duel *duel, const Str *argv, size_t argc)
-{
-    AUTO(buf_deinit) Buf real = { 0 };
-    AUTO(buf_deinit) Buf sim = { 0 };
-    AUTO(buf_deinit) Buf words = { 0 };
-    Str a, b;
-    int r;
-
-    for (size_t i = 0; i < argc; i++)
-        buf_printf(&words, "%s%.*s", i ? " " : "", (int) argv[i].len, argv[i].data);
-    snprintf(duel->last, sizeof(duel->last), "%.*s", (int) words.len, words.data);
-    r = ask(&duel->real, argv, argc, &real);
-    if (r == 0)
-        r = ask(&duel->sim, argv, argc, &sim);
-    if (r != 0) {
-        test_fail(__FILE__, __LINE__, "%s: %s", duel->last, r < 0 ? err_text(r) : "no answer");
-        duel->n_differences = 100;
-        return;
-    }
-    arena_reset(&duel->answers);
-    a = essence(&duel->answers, argv[0], buf_str(&real));
-    b = essence(&duel->answers, argv[0], buf_str(&sim));
-    duel->n_compared++;
-    duel->n_errors += real.data[0] == '-';
-    if (str_eq(a, b))
-        return;
-    duel->n_differences++;
-    test_fail(__FILE__, __LINE__, "%s\n  real %.*s\n  sim  %.*s", duel->last, (int) real.len,
-              real.data, (int) sim.len, sim.data);
-}
-
-static void both_c(Duel *duel, const char *a, const char *b, const char *c)
-{
-    Str argv[3] = { str_from_c(a), str_from_c(b), str_from_c(c) };
-
-    both(duel, argv, c ? 3 : b ? 2 : 1);
-}
 
 /* ---- commands from a seed -------------------------------------------------------------------- */
 
 /*
  * A template's words: S L H T Z a key that should hold a string, list, hash, set, sorted set; F a
- * field or member; V a value; I a number; R a score; B a bound of scores; X a bound of names; Y a sorted set with equal scores; N a
- * count; E a far time. Anything else is itself.
+ * field or member; V a value; I a number; R a score; B a bound of scores; X a bound of names; Y a
+ * sorted set with equal scores; N a count; E a far time. Anything else is itself.
  */
 static const char *const templates[] = {
     "get S",
@@ -395,75 +210,17 @@ SUSPENDS static void one_command(Duel *duel)
     }
     for (size_t i = 0; i < argc; i++)
         argv[i] = arena_copy(&duel->arena, argv[i]);
-    both(duel, argv, argc);
+    duel_ask(duel, argv, argc);
 }
 
 SUSPENDS static void random_commands(Duel *duel, uint64_t seed, unsigned n)
 {
     rand_init(&duel->rand, seed);
-    both_c(duel, "flushall", NULL, NULL);
+    duel_ask_c(duel, "flushall", NULL, NULL);
     for (unsigned i = 0; i < n && duel->n_differences < 5; i++)
         one_command(duel);
     if (duel->n_differences > 0)
         printf("  (seed %llu)\n", (unsigned long long) seed);
-}
-
-/* ---- worlds ---------------------------------------------------------------------------------- */
-
-static int talk(Duel *duel, sl_nursery *nursery, SimNet *net, void (*body)(Duel *))
-{
-    SimRedisOpts opts = { .net = net, .nursery = nursery, .name = "redis:6379" };
-    NetAddress address;
-    int r = -1;
-
-    EXPECT_OK(net_address_parse(STR_C("unix:real.sock"), &address));
-    for (int i = 0; i < 500 && r < 0; i++) {
-        r = stream_connect(&address, &duel->real.stream);
-        if (r < 0 && sl_sleep_ms(10) < 0)
-            return -ECANCELED;
-    }
-    EXPECT_OK(r);
-    if (r < 0)
-        return 0;
-    EXPECT_OK(sim_redis_start(&opts, &duel->redis));
-    EXPECT_OK(sim_net_connect(net, "redis:6379", &duel->sim.stream));
-    body(duel);
-    if (duel->n_compared > 0)
-        printf("  %llu answers compared, %llu of them errors\n",
-               (unsigned long long) duel->n_compared, (unsigned long long) duel->n_errors);
-    stream_close(duel->real.stream);
-    stream_close(duel->sim.stream);
-    buf_deinit(&duel->real.in);
-    buf_deinit(&duel->sim.in);
-    sim_redis_stop(duel->redis);
-    return 0;
-}
-
-static int duel_main(void *arg)
-{
-    AUTO(sl_nursery_close)
-    sl_nursery *nursery = sl_nursery_open(.name = "redis", .keep_going = true);
-    Duel *duel = mem_new(Duel);
-    SimNet *net = sim_net_new(NULL);
-    int r;
-
-    r = talk(duel, nursery, net, *(void (**)(Duel *)) arg);
-    arena_deinit(&duel->arena);
-    arena_deinit(&duel->answers);
-    mem_free(duel);
-    sl_nursery_close(TAKE(nursery));
-    sim_net_free(net);
-    return r;
-}
-
-static void duel_run(void (*body)(Duel *))
-{
-    if (!server_start()) {
-        test_skip("no redis-server on this machine");
-        return;
-    }
-    EXPECT_OK(sl_run(duel_main, &body, .stack_bytes = 256 << 10));
-    server_stop();
 }
 
 static void with_resp2(Duel *duel)
@@ -482,8 +239,8 @@ static void with_resp3(Duel *duel)
     Str hello[2] = { STR("hello"), STR("3") };
     AUTO(buf_deinit) Buf ignored = { 0 };
 
-    EXPECT_OK(ask(&duel->real, hello, 2, &ignored));
-    EXPECT_OK(ask(&duel->sim, hello, 2, &ignored));
+    EXPECT_OK(peer_ask(&duel->real, hello, 2, &ignored));
+    EXPECT_OK(peer_ask(&duel->sim, hello, 2, &ignored));
     for (uint64_t seed = 100; seed <= 106; seed++)
         random_commands(duel, seed, 1500);
 }
@@ -586,10 +343,10 @@ static void the_scripts(Duel *duel)
 {
     Str argv[] = { STR("eval"), { 0 }, STR("2"), STR("k1"), STR("k2"), STR("value") };
 
-    both_c(duel, "flushall", NULL, NULL);
+    duel_ask_c(duel, "flushall", NULL, NULL);
     for (size_t i = 0; i < ARRAY_LEN(scripts); i++) {
         argv[1] = str_from_c(scripts[i]);
-        both(duel, argv, ARRAY_LEN(argv));
+        duel_ask(duel, argv, ARRAY_LEN(argv));
     }
 }
 
@@ -610,26 +367,26 @@ static void the_functions(Duel *duel)
     Str again[] = { STR("function"), STR("load"), STR("replace"), str_from_c(library) };
     Str sum[] = { STR("evalsha"), STR("e0e1f9fabfc9d4800c877a703b823ac0578ff8db"), STR("0") };
 
-    both_c(duel, "flushall", NULL, NULL);
-    both_c(duel, "function", "flush", NULL);
-    both_c(duel, "script", "flush", NULL);
-    both(duel, say, 5);
-    both_c(duel, "function", "load", library);
-    both_c(duel, "function", "load", library);
-    both(duel, again, 4);
-    both(duel, say, 5);
-    both(duel, read, 4);
-    both(duel, cheat, 4);
-    both_c(duel, "function", "load", "no shebang");
-    both_c(duel, "function", "load", "#!lua name=x\nreturn 1");
-    both(duel, sum, 3);
-    both_c(duel, "script", "load", "return 1");
-    both_c(duel, "script", "exists", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
-    both(duel, sum, 3);
-    both_c(duel, "script", "flush", NULL);
-    both(duel, sum, 3);
-    both_c(duel, "function", "delete", "lib_1");
-    both(duel, say, 5);
+    duel_ask_c(duel, "flushall", NULL, NULL);
+    duel_ask_c(duel, "function", "flush", NULL);
+    duel_ask_c(duel, "script", "flush", NULL);
+    duel_ask(duel, say, 5);
+    duel_ask_c(duel, "function", "load", library);
+    duel_ask_c(duel, "function", "load", library);
+    duel_ask(duel, again, 4);
+    duel_ask(duel, say, 5);
+    duel_ask(duel, read, 4);
+    duel_ask(duel, cheat, 4);
+    duel_ask_c(duel, "function", "load", "no shebang");
+    duel_ask_c(duel, "function", "load", "#!lua name=x\nreturn 1");
+    duel_ask(duel, sum, 3);
+    duel_ask_c(duel, "script", "load", "return 1");
+    duel_ask_c(duel, "script", "exists", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
+    duel_ask(duel, sum, 3);
+    duel_ask_c(duel, "script", "flush", NULL);
+    duel_ask(duel, sum, 3);
+    duel_ask_c(duel, "function", "delete", "lib_1");
+    duel_ask(duel, say, 5);
 }
 
 static void scripts_in_both_protocols(Duel *duel)
@@ -639,8 +396,8 @@ static void scripts_in_both_protocols(Duel *duel)
 
     the_scripts(duel);
     the_functions(duel);
-    EXPECT_OK(ask(&duel->real, hello, 2, &ignored));
-    EXPECT_OK(ask(&duel->sim, hello, 2, &ignored));
+    EXPECT_OK(peer_ask(&duel->real, hello, 2, &ignored));
+    EXPECT_OK(peer_ask(&duel->sim, hello, 2, &ignored));
     the_scripts(duel);
     the_functions(duel);
 }

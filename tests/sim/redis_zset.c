@@ -74,16 +74,16 @@ static void add(Call *call, size_t at, const AddOptions *options)
         (void) text_to_real(call->argv[i], &score);
         r = add_one(key->value, call->argv[i + 1], &score, options);
         if (r < 0)
-            return reply_error(call, "ERR resulting score is not a number (NaN)");
+            return say_error(call, "ERR resulting score is not a number (NaN)");
         added += r == 2;
         changed += r > 0;
     }
     if (!options->is_incr)
-        reply_number(call, options->is_ch ? changed : added);
+        say_number(call, options->is_ch ? changed : added);
     else if (r == 0)
-        reply_null(call);
+        say_null(call);
     else
-        reply_real(call, score);
+        say_real(call, score);
     key_tidy(call, key);
 }
 
@@ -93,15 +93,14 @@ static void zadd(Call *call)
     size_t at = add_options(call, &options), n = call->argc - at;
 
     if (n == 0 || n % 2 == 1)
-        return reply_syntax(call);
+        return say_syntax(call);
     if (options.is_nx && options.is_xx)
-        return reply_error(call, "ERR XX and NX options at the same time are not compatible");
+        return say_error(call, "ERR XX and NX options at the same time are not compatible");
     if ((options.is_gt && options.is_nx) || (options.is_lt && options.is_nx) ||
         (options.is_gt && options.is_lt))
-        return reply_error(call,
-                           "ERR GT, LT, and/or NX options at the same time are not compatible");
+        return say_error(call, "ERR GT, LT, and/or NX options at the same time are not compatible");
     if (options.is_incr && n > 2)
-        return reply_error(call, "ERR INCR option supports a single increment-element pair");
+        return say_error(call, "ERR INCR option supports a single increment-element pair");
     add(call, at, &options);
 }
 
@@ -195,17 +194,17 @@ static bool range_options(Call *call, size_t i, bool is_old, Range *range)
             range->has_limit = true;
             i += 2;
         } else {
-            reply_syntax(call);
+            say_syntax(call);
             return false;
         }
     }
     if (range->has_limit && range->by == BY_PLACE) {
-        reply_error(call, "ERR syntax error, LIMIT is only supported in combination with either "
-                          "BYSCORE or BYLEX");
+        say_error(call, "ERR syntax error, LIMIT is only supported in combination with either "
+                        "BYSCORE or BYLEX");
         return false;
     }
     if (range->has_scores && range->by == BY_NAME) {
-        reply_error(call, "ERR syntax error, WITHSCORES not supported in combination with BYLEX");
+        say_error(call, "ERR syntax error, WITHSCORES not supported in combination with BYLEX");
         return false;
     }
     return true;
@@ -232,8 +231,8 @@ static bool range_span(Call *call, const Range *range, const DataKey *key, Span 
 
     if (!read(call->argv[range->is_reverse ? 3 : 2], &low) ||
         !read(call->argv[range->is_reverse ? 2 : 3], &high)) {
-        reply_error(call, range->by == BY_SCORE ? "ERR min or max is not a float"
-                                                : "ERR min or max not valid string range item");
+        say_error(call, range->by == BY_SCORE ? "ERR min or max is not a float"
+                                              : "ERR min or max not valid string range item");
         return false;
     }
     if (key)
@@ -267,20 +266,20 @@ static Span span_limit(Span span, const Range *range)
 }
 
 /* Items as a reply; in RESP3 pairs are lists of their own when IS_PAIRS. */
-static void reply_items(Call *call, const DataKey *key, Span span, bool is_reverse, bool has_scores)
+static void say_items(Call *call, const DataKey *key, Span span, bool is_reverse, bool has_scores)
 {
     size_t n = span.to - span.from;
     bool is_pairs = has_scores && call->is_resp3;
 
-    reply_list(call, has_scores && !is_pairs ? 2 * n : n);
+    say_list(call, has_scores && !is_pairs ? 2 * n : n);
     for (size_t i = 0; i < n; i++) {
         const DataItem *item = key->value->ranks[is_reverse ? span.to - 1 - i : span.from + i];
 
         if (is_pairs)
-            reply_list(call, 2);
-        reply_text(call, item->name);
+            say_list(call, 2);
+        say_text(call, item->name);
         if (has_scores)
-            reply_real(call, item->score);
+            say_real(call, item->score);
     }
 }
 
@@ -291,7 +290,7 @@ static void range_reply(Call *call, Range *range, bool is_old)
 
     if (!range_options(call, 4, is_old, range) || !range_key(call, range, &key, &span))
         return;
-    reply_items(call, key, span_limit(span, range), range->is_reverse, range->has_scores);
+    say_items(call, key, span_limit(span, range), range->is_reverse, range->has_scores);
 }
 
 static void zrange(Call *call)
@@ -343,7 +342,7 @@ static void count_span(Call *call, By by)
     Span span;
 
     if (range_key(call, &range, &key, &span))
-        reply_number(call, (int64_t) (span.to - span.from));
+        say_number(call, (int64_t) (span.to - span.from));
 }
 
 static void zcount(Call *call)
@@ -366,7 +365,7 @@ static void remove_span(Call *call, By by)
         return;
     for (size_t i = span.from; i < span.to; i++)
         (void) item_remove(key->value, key->value->ranks[span.from]->name);
-    reply_number(call, (int64_t) (span.to - span.from));
+    say_number(call, (int64_t) (span.to - span.from));
     key_tidy(call, key);
 }
 
@@ -396,9 +395,9 @@ static void zscore(Call *call)
         return;
     item = key ? item_find(key->value, call->argv[2]) : NULL;
     if (item)
-        reply_real(call, item->score);
+        say_real(call, item->score);
     else
-        reply_null(call);
+        say_null(call);
 }
 
 static void zmscore(Call *call)
@@ -407,14 +406,14 @@ static void zmscore(Call *call)
 
     if (!arg_key(call, 1, DATA_ZSET, &key))
         return;
-    reply_list(call, call->argc - 2);
+    say_list(call, call->argc - 2);
     for (size_t i = 2; i < call->argc; i++) {
         const DataItem *item = key ? item_find(key->value, call->argv[i]) : NULL;
 
         if (item)
-            reply_real(call, item->score);
+            say_real(call, item->score);
         else
-            reply_null(call);
+            say_null(call);
     }
 }
 
@@ -428,9 +427,9 @@ static void rank(Call *call, bool is_reverse)
         return;
     item = key ? item_find(key->value, call->argv[2]) : NULL;
     if (!item)
-        return reply_null(call);
+        return say_null(call);
     at = item_rank(key->value, item);
-    reply_number(call, (int64_t) (is_reverse ? key->value->n - 1 - at : at));
+    say_number(call, (int64_t) (is_reverse ? key->value->n - 1 - at : at));
 }
 
 static void zrank(Call *call)
@@ -449,23 +448,23 @@ static void pop(Call *call, bool is_max)
     int64_t count = 1;
 
     if (call->argc > 3)
-        return reply_syntax(call);
+        return say_syntax(call);
     if (call->argc == 3 && str_to_i64(call->argv[2], 0, INT64_MAX, &count) < 0)
-        return reply_error(call, "ERR value is out of range, must be positive");
+        return say_error(call, "ERR value is out of range, must be positive");
     if (!arg_key(call, 1, DATA_ZSET, &key))
         return;
     if (!key)
-        return reply_list(call, 0);
+        return say_list(call, 0);
     if ((uint64_t) count > key->value->n)
         count = (int64_t) key->value->n;
-    reply_list(call, call->is_resp3 && call->argc == 3 ? (size_t) count : (size_t) count * 2);
+    say_list(call, call->is_resp3 && call->argc == 3 ? (size_t) count : (size_t) count * 2);
     for (int64_t i = 0; i < count; i++) {
         DataItem *item = key->value->ranks[is_max ? key->value->n - 1 : 0];
 
         if (call->is_resp3 && call->argc == 3)
-            reply_list(call, 2);
-        reply_text(call, item->name);
-        reply_real(call, item->score);
+            say_list(call, 2);
+        say_text(call, item->name);
+        say_real(call, item->score);
         (void) item_remove(key->value, item->name);
     }
     key_tidy(call, key);

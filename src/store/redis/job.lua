@@ -134,11 +134,14 @@ local function writes_end()
                 from + LIMIT_REDIS_ARGS - 1 < n_sets and from + LIMIT_REDIS_ARGS - 1 or n_sets))
         end
     end
+    -- Added first: a small sorted set that is never empty stays what it is, and is not made anew.
+    for key, list in pairs(adds) do
+        if #list > 0 then
+            in_pieces('ZADD', key, list, #list)
+        end
+    end
     for key, list in pairs(removes) do
         in_pieces('ZREM', key, list, #list)
-    end
-    for key, list in pairs(adds) do
-        in_pieces('ZADD', key, list, #list)
     end
     local earliest
     for key, time in pairs(lows) do

@@ -158,9 +158,13 @@ local function push_known(found)
     end
     local texts, out = texts_of(keys, #keys), {}
     for i = 1, #keys do
-        if texts[i] then
+        local f = texts[i] and parse(texts[i])
+        if f then
+            if f[1] == 'active' then
+                f[2] = redis.call('ZSCORE', P .. 'active:' .. f[6], list[i]) or f[2]
+            end
             out[#out + 1] = list[i]
-            out[#out + 1] = texts[i]
+            out[#out + 1] = first_line(f) .. sub(texts[i], f.at)
         end
     end
     return out

@@ -70,10 +70,9 @@ static int push_find_twins(Arena *arena, StoreOp *const *ops, size_t n, size_t *
     for (size_t i = 1; i < total; i++) {
         if (memcmp(ids[i - 1].bytes, ids[i].bytes, RECORD_ID_BYTES) != 0)
             continue;
-        if (ids[i - 1].op == ids[i].op)
+        if (ids[i - 1].op == ids[i].op && twins[ids[i].op] == 0)
             twins[ids[i].op] = ids[i].at;
-        else
-            *ret_across = true;
+        *ret_across |= ids[i - 1].op != ids[i].op;
     }
     return 0;
 }

@@ -45,14 +45,15 @@ local function ticker_next(process)
     return next_time and text_of(next_time) or '-1'
 end
 
--- Raise the bound of STATE:QUEUE to what is true.
+-- Raise the bound of STATE:QUEUE to what is true. Whether something of it is still due.
 local function due_raise(member, key)
     local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     if first[2] then
         redis.call('ZADD', P .. 'due', first[2], member)
-    else
-        redis.call('ZREM', P .. 'due', member)
+        return tonumber(first[2]) <= now
     end
+    redis.call('ZREM', P .. 'due', member)
+    return false
 end
 
 local function promote_some(state, queue, max)
@@ -95,21 +96,19 @@ local function promote(keys, args)
     local n, outcome = 0, ''
     writes_begin()
     lines_begin()
-    for _, member in ipairs(due_members()) do
-        local state, queue = match(member, '^(%a+):(.*)$')
-        if state ~= 'active' then
-            if n == max then
+    local members = due_members()
+    for _, state in ipairs({ 'scheduled', 'retryable' }) do
+        for _, member in ipairs(members) do
+            local queue = match(member, '^' .. state .. ':(.*)$')
+            if queue and n == max then
                 outcome = 'm'
-                break
-            end
-            n = n + promote_some(state, queue, max - n)
-            writes_end()
-            lines_end()
-            due_raise(member, P .. member)
-            local left = redis.call('ZSCORE', P .. 'due', member)
-            if left and tonumber(left) <= now then
-                outcome = 'm'
-                break
+            elseif queue then
+                n = n + promote_some(state, queue, max - n)
+                writes_end()
+                lines_end()
+                if due_raise(member, P .. member) then
+                    outcome = 'm'
+                end
             end
         end
     end

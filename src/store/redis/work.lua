@@ -183,13 +183,15 @@ local function move_one(group, id, fence, text, sections)
     return MOVED, was, f[7], text, f
 end
 
--- The moves of one piece: N jobs of groups, from argument AT on. Returns where the next begin.
-local function move_piece(args, at, left, group, in_group, moved)
-    local job, start, n = P .. 'job:', at, 0
+-- The moves of one piece: up to SIZE of the LEFT jobs, from argument AT on. Returns where the next
+-- begin. The writes of the last piece wait for those of the lease, unless it made jobs available.
+local function move_piece(args, at, left, size, group, in_group, moved)
+    local job, n = P .. 'job:', 0
     local keys, heads, ids = {}, {}, {}
-    local first_group, first_left = group, in_group
+    local first_group = group
+    local most = left < size and left or size
     -- Where the jobs are in the arguments, and their keys.
-    while n < left do
+    while n < most do
         if in_group == 0 then
             group = read_group(args[at])
             heads[n] = group
@@ -197,7 +199,7 @@ local function move_piece(args, at, left, group, in_group, moved)
             at = at + 1
         end
         local step = group.s and 3 or 2
-        for _ = 1, (in_group < left - n) and in_group or left - n do
+        for _ = 1, (in_group < most - n) and in_group or most - n do
             n = n + 1
             ids[n] = at
             keys[n] = job .. args[at]
@@ -257,9 +259,11 @@ local function move_piece(args, at, left, group, in_group, moved)
             end
         end
     end
-    writes_end()
-    lines_end()
-    return at, last_group, in_group
+    if left > n or next(lines) then
+        writes_end()
+        lines_end()
+    end
+    return at, last_group, in_group, n
 end
 
 -- All moves. Returns where the lease begins, and the texts that were asked for.
@@ -269,8 +273,8 @@ local function work_moves(args)
     local moved = args[9] == '1' and {} or nil
     runs, run_n, run_r = {}, 0, nil
     while left > 0 do
-        local n = left < size and left or size
-        at, group, in_group = move_piece(args, at, n, group, in_group, moved)
+        local n
+        at, group, in_group, n = move_piece(args, at, left, size, group, in_group, moved)
         left = left - n
     end
     note_run()
@@ -372,7 +376,10 @@ local function grant_all(lease, queue, ids)
     local rest_at = #fresh + 1
     local given = concat({ 'active', till, '1 -', lease.worker, queue, '1', now_text,
                            text_of(length), '0 0 ' }, ' ')
-    local got, n_got, filed, n_filed = lease.got, 2 * lease.n, {}, 0
+    local got, n_got, active = lease.got, 2 * lease.n, P .. 'active:' .. queue
+    local filed = adds[active] or {}
+    local n_filed = #filed
+    adds[active] = filed
     for i = 1, n do
         local id, text = ids[i], texts[i]
         if text and not events and find(text, fresh, 1, true) == 1 then
@@ -389,12 +396,11 @@ local function grant_all(lease, queue, ids)
         else
             lease.n = n_got / 2
             grant_one(lease, queue, id, text)
-            n_got = 2 * lease.n
+            n_got, n_filed = 2 * lease.n, #filed
         end
     end
     lease.n = n_got / 2
     if n_filed > 0 then
-        in_pieces('ZADD', P .. 'active:' .. queue, filed, n_filed)
         note_due('active', queue, till)
     end
 end
@@ -647,6 +653,8 @@ local function work(keys, args)
     local outcome, got = '', {}
     if args[at] ~= '' then
         outcome, got = work_lease(args, at)
+    else
+        writes_end()
     end
     local outcomes = concat(runs, ',')
     if ops_key then

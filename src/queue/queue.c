@@ -46,7 +46,8 @@ int queue_start(sl_nursery *nursery, const QueueOpts *opts, Queues **ret_queues)
                                     .reserve_bytes = opts->reserve_bytes,
                                     .allow_eviction = opts->allow_eviction,
                                     .nursery = nursery,
-                                    .image = opts->image },
+                                    .image = opts->image,
+                                    .seams = opts->seams },
                         .listener = events_from_store };
     Queues *queues;
     int r;

@@ -50,6 +50,7 @@ typedef struct QueueOpts {
     int64_t idempotency_ms;          /* how long a key is remembered; 0: LIMIT_IDEMPOTENCY_MS */
     const StoreRetention *retention; /* NULL: the LIMIT_RETENTION_… */
     struct MemoryImage *image;       /* memory: see StoreConfig */
+    const struct StoreSeams *seams;  /* tests: see StoreConfig */
     bool is_still; /* nothing happens by itself (no ticker), and a store that was moved is opened
                       too: for whoever copies or repairs it */
 } QueueOpts;

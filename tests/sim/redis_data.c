@@ -1,10 +1,10 @@
 /*
- * The dataset: see redis_data_int.h.
+ * The dataset: see redis_data.h.
  *
  * Undo is a list of former values, the newest first, in steps. Between two marks a key is put aside
  * once, because what it was at the beginning of the step is all that going back needs.
  */
-#include "../sim/redis_data_int.h"
+#include "../sim/redis_data.h"
 
 #include "base/assert.h"
 #include "base/mem.h"

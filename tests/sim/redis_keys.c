@@ -1,7 +1,7 @@
 /*
  * Keys and strings of the simulated Redis.
  */
-#include "../sim/redis_int.h"
+#include "../sim/redis_call.h"
 
 #include "base/mem.h"
 

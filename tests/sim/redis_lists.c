@@ -1,7 +1,7 @@
 /*
  * Lists, hashes and sets of the simulated Redis.
  */
-#include "../sim/redis_int.h"
+#include "../sim/redis_call.h"
 
 #include "base/mem.h"
 

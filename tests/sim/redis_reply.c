@@ -1,7 +1,7 @@
 /*
  * What the simulated Redis says, in RESP2 or RESP3, and how it reads its arguments.
  */
-#include "../sim/redis_int.h"
+#include "../sim/redis_call.h"
 
 #include "base/err.h"
 

@@ -6,7 +6,7 @@
  * rules of the manual. An error that ends a script is written down (SimRedisStats.script_error):
  * nothing is rolled back, so a store's script may never end that way once it has changed something.
  */
-#include "../sim/redis_int.h"
+#include "../sim/redis_call.h"
 
 #include "base/assert.h"
 #include "base/mem.h"

@@ -5,7 +5,7 @@
  * what there is to write: answers, and messages of channels, in the order in which they were made.
  * A fault is decided before each command that came from a client.
  */
-#include "../sim/redis_int.h"
+#include "../sim/redis_call.h"
 
 #include "base/assert.h"
 #include "base/err.h"

@@ -2,7 +2,7 @@
  * What a command must pass before it runs, and the commands that are about the server and the
  * connection.
  */
-#include "../sim/redis_int.h"
+#include "../sim/redis_call.h"
 
 #include <stdio.h>
 

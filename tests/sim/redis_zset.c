@@ -4,7 +4,7 @@
  * Ranges of every kind (by place, by score, by name) are found as an interval of places first;
  * what a command does with it (read, count, remove) comes behind.
  */
-#include "../sim/redis_int.h"
+#include "../sim/redis_call.h"
 
 #include <math.h>
 

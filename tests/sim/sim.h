@@ -76,3 +76,6 @@ void history_check(History *history, Queues *queues, bool is_end);
 
 /* One run from SEED. 0, or 1 with the violation on stderr. */
 int world_run(uint64_t seed, bool is_loud);
+
+/* The same on the simulated Redis, with several processes. */
+int redis_world_run(uint64_t seed, bool is_loud);

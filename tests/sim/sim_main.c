@@ -1,8 +1,9 @@
 /*
- * sim --seed N        one run, and what it did
- * sim --seeds N       runs 1 … N, and how many failed (--from M: M … M+N-1)
+ * sim [WORLD] --seed N        one run, and what it did
+ * sim [WORLD] --seeds N       runs 1 … N, and how many failed (--from M: M … M+N-1)
  *
- * A failure prints one line that says how to have it again.
+ * WORLD is memory (one engine on the memory store, the default) or redis (several processes on a
+ * simulated Redis). A failure prints one line that says how to have it again.
  */
 #include "../sim/sim.h"
 
@@ -11,25 +12,46 @@
 #include <stdio.h>
 #include <string.h>
 
+typedef struct World {
+    const char *name;
+    int (*run)(uint64_t seed, bool is_loud);
+} World;
+
+static const World worlds[] = {
+    { "memory", world_run },
+    { "redis", redis_world_run },
+};
+
+static const World *world_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(worlds) / sizeof(worlds[0]); i++) {
+        if (strcmp(worlds[i].name, name) == 0)
+            return &worlds[i];
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
+    const World *world = argc > 1 ? world_find(argv[1]) : NULL;
     uint64_t seed = 0, seeds = 20, from = 1, failed = 0;
 
-    for (int i = 1; i < argc; i++) {
+    for (int i = world ? 2 : 1; i < argc; i++) {
         uint64_t *target = strcmp(argv[i], "--seed") == 0    ? &seed
                            : strcmp(argv[i], "--seeds") == 0 ? &seeds
                            : strcmp(argv[i], "--from") == 0  ? &from
                                                              : NULL;
 
         if (!target || i + 1 >= argc || str_to_u64(str_from_c(argv[++i]), UINT64_MAX, target) < 0) {
-            fprintf(stderr, "usage: sim [--seed N | --seeds N [--from M]]\n");
+            fprintf(stderr, "usage: sim [memory|redis] [--seed N | --seeds N [--from M]]\n");
             return 64;
         }
     }
+    world = world ? world : &worlds[0];
     if (seed > 0)
-        return world_run(seed, true);
+        return world->run(seed, true);
     for (uint64_t i = 0; i < seeds; i++)
-        failed += (uint64_t) world_run(from + i, false);
+        failed += (uint64_t) world->run(from + i, false);
     printf("%llu passed, %llu failed\n", (unsigned long long) (seeds - failed),
            (unsigned long long) failed);
     return failed > 0;

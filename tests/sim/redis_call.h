@@ -4,7 +4,7 @@
 #pragma once
 
 #include "../sim/redis.h"
-#include "../sim/redis_data_int.h"
+#include "../sim/redis_data.h"
 
 #include "base/rand.h"
 

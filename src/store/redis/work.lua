@@ -9,7 +9,7 @@
 --               g the attempt is given back   l a lease was lost   k keeps its place
 --               s a third argument for each: sections to be appended   x they begin with an error
 --         for each of the N jobs: id, fence (0: any), and with s the sections
---       then the lease: the most jobs, or empty for none. It goes on with
+--       then the lease: the most jobs (0: only wake another who waits), or empty for none. With
 --         length, default length (ms), worker, process that waits from here on (or empty),
 --         number of types to pass over, a name for just this list of them, the types,
 --         number of queues (0: any), the queues
@@ -576,6 +576,10 @@ end
 
 -- A lease of no jobs: whoever was told of jobs and takes none lets another be told.
 local function lease_pass(lease)
+    writes_end()
+    if lease.is_any then
+        lease.queues = redis.call('ZRANGE', P .. 'turn', 0, LIMIT_REDIS_TURNS - 1)
+    end
     for _, queue in ipairs(lease.queues) do
         if redis.call('SISMEMBER', P .. 'paused', queue) == 0 and line_count(queue) > 0 then
             wake(queue, 1)

@@ -76,6 +76,7 @@ static void redis_free(Redis *redis)
         redis->free_chunks = chunk->next;
         mem_free(chunk);
     }
+    redis_tls_deinit(redis);
     mem_free(redis->slots);
     arena_deinit(&redis->arena);
     mem_free(redis);
@@ -150,6 +151,8 @@ SUSPENDS static int start(Redis *redis, sl_nursery *nursery)
         return wrap(r, "start redis");
     }
     r = sl_event_wait(&redis->ready);
+    if (r == 0)
+        r = redis_tls_init(redis);
     if (r == 0)
         r = redis_topology_find(redis);
     return r;

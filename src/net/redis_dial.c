@@ -12,6 +12,10 @@
 #include "base/err.h"
 #include "base/macro.h"
 
+#if SL_HAVE_OPENSSL
+#include "net/tls.h"
+#endif
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -19,6 +23,15 @@
 #include <string.h>
 
 #define ADDRESSES_MAX 8 /* of one name that are tried */
+
+/* With a NUL, cut to what fits. */
+static void copy_text(char *out, size_t bytes, Str text)
+{
+    size_t len = MIN(text.len, bytes - 1);
+
+    memcpy(out, text.data, len);
+    out[len] = 0;
+}
 
 typedef struct Lookup {
     char host[256], port[8];
@@ -65,9 +78,8 @@ SUSPENDS static int dial_tcp(Redis *redis, const RedisHost *host, Stream **ret_s
     int r;
 
     if (host->name.len >= sizeof(lookup.host))
-        return fail(-ERR_DNS, "the host's name is too long");
-    (void) snprintf(lookup.host, sizeof(lookup.host), "%.*s", (int) host->name.len,
-                    host->name.data);
+        return fail(-ERR_UNAVAILABLE, "the host's name is too long");
+    copy_text(lookup.host, sizeof(lookup.host), host->name);
     (void) snprintf(lookup.port, sizeof(lookup.port), "%u", host->port);
     r = sl_offload(look_up, &lookup, .name = "look up a redis host");
     if (r < 0)
@@ -100,13 +112,83 @@ SUSPENDS static int dial_unix(Redis *redis, Stream **ret_stream)
     return redis_unavailable(stream_connect(&address, ret_stream));
 }
 
+/* ---- TLS ------------------------------------------------------------------------------------ */
+
+#if SL_HAVE_OPENSSL
+
+/* NULL for the empty text; the texts of a client's URL end in NUL. */
+static const char *text_or_null(Str text)
+{
+    return text.len > 0 ? text.data : NULL;
+}
+
+int redis_tls_init(Redis *redis)
+{
+    const RedisUrl *url = &redis->url;
+
+    if (!url->is_tls || redis->opts.connect)
+        return 0;
+    return tls_context_new(&(TlsContextOpts){ .ca_file = text_or_null(url->ca),
+                                              .cert_file = text_or_null(url->cert),
+                                              .key_file = text_or_null(url->key),
+                                              .is_insecure = url->is_insecure },
+                           &redis->tls);
+}
+
+void redis_tls_deinit(Redis *redis)
+{
+    tls_context_free(redis->tls);
+}
+
+/* STREAM is covered with TLS, or closed. */
+SUSPENDS static int cover(Redis *redis, const RedisHost *host, TAKES Stream *stream,
+                          Stream **ret_stream)
+{
+    char name[256];
+    Str wanted = redis->url.server_name.len > 0 ? redis->url.server_name : host->name;
+
+    copy_text(name, sizeof(name), wanted);
+    return tls_connect(redis->tls, stream, name, ret_stream);
+}
+
+#else
+
+int redis_tls_init(Redis *redis)
+{
+    if (!redis->url.is_tls || redis->opts.connect)
+        return 0;
+    return fail(-ERR_UNSUPPORTED, "this build has no TLS: rediss:// needs OpenSSL");
+}
+
+void redis_tls_deinit(Redis *redis)
+{
+    (void) redis;
+}
+
+SUSPENDS static int cover(Redis *redis, const RedisHost *host, TAKES Stream *stream,
+                          Stream **ret_stream)
+{
+    (void) redis;
+    (void) host;
+    *ret_stream = stream;
+    return sl_checkpoint();
+}
+
+#endif
+
 int redis_dial(Redis *redis, const RedisHost *host, Stream **ret_stream)
 {
+    Stream *stream = NULL;
+    int r;
+
     if (redis->opts.connect)
         return redis_unavailable(redis->opts.connect(redis->opts.connect_ctx, host, ret_stream));
     if (redis->url.socket_path.len > 0)
         return dial_unix(redis, ret_stream);
-    if (redis->url.is_tls)
-        return fail(-ERR_UNSUPPORTED, "this build has no TLS for Redis");
-    return dial_tcp(redis, host, ret_stream);
+    r = dial_tcp(redis, host, &stream);
+    if (r < 0 || !redis->url.is_tls) {
+        *ret_stream = stream;
+        return r;
+    }
+    return cover(redis, host, stream, ret_stream);
 }

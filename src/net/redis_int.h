@@ -149,6 +149,10 @@ MUST int redis_unavailable(int r);
 /* How a host is reached when the opts say nothing: redis_dial.c. */
 MUST SUSPENDS int redis_dial(Redis *redis, const RedisHost *host, Stream **ret_stream);
 
+/* What all connections of a client with TLS share. */
+MUST SUSPENDS int redis_tls_init(Redis *redis);
+void redis_tls_deinit(Redis *redis);
+
 /* ---- nodes ---------------------------------------------------------------------------------- */
 
 struct RedisNode {
@@ -207,7 +211,8 @@ typedef struct RedisSubs RedisSubs;
 struct Redis {
     RedisOpts opts;
     RedisUrl url;
-    Arena arena; /* texts of opts and url */
+    Arena arena;            /* texts of opts and url */
+    struct TlsContext *tls; /* NULL without TLS */
     sl_nursery *fibers;
     bool is_started, is_stopping;
     sl_event ready, stop, ended;

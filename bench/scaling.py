@@ -12,6 +12,8 @@ that it holds for any number of cores. Everything else follows from them and fro
 elsewhere that is twice as fast halves the first four rows.
 """
 
+import binascii
+import functools
 import math
 import os
 import sys
@@ -65,16 +67,22 @@ def waits(load):
     return load / (2 * (1 - load))
 
 
-def tag(index, partitions):
-    """Where partition INDEX of PARTITIONS lies: the middle of its range of slots will do here."""
-    return int((index + 0.5) * 16384 / partitions)
+def slot_of(index, partitions):
+    """That of the smallest number whose slot lies in the partition's range (docs/internals/redis.md)."""
+    number = 0
+    while True:
+        slot = binascii.crc_hqx(str(number).encode(), 0) % 16384
+        if index * 16384 // partitions <= slot < (index + 1) * 16384 // partitions:
+            return slot
+        number += 1
 
 
+@functools.lru_cache(maxsize=None)
 def imbalance(nodes, partitions):
     """The busiest node's share over a fair one, slots divided evenly."""
     counts = [0] * nodes
     for index in range(partitions):
-        counts[min(tag(index, partitions) * nodes // 16384, nodes - 1)] += 1
+        counts[min(slot_of(index, partitions) * nodes // 16384, nodes - 1)] += 1
     return max(counts) * nodes / partitions
 
 

@@ -38,7 +38,7 @@ SUSPENDS static void run_lease(RemoteLoop *loop, StoreOp *op)
     }
     wanted = mem_new_array(bool, n_parts);
     memset(wanted, 1, n_parts * sizeof(bool));
-    remote_lease(loop, op, wanted, false);
+    (void) remote_lease(loop, op, wanted, false);
     mem_free(wanted);
 }
 

@@ -248,7 +248,7 @@ int remote_check_server(RemoteLoop *loop)
     if (remote->durability == REDIS_WAITAOF && !about.has_waitaof)
         return fail(-ERR_CONFIG, "durability waitaof needs Redis 7.2; this is %u.%u",
                     about.version >> 16, about.version >> 8 & 0xff);
-    remote->has_functions = about.has_functions;
+    remote->has_functions = about.has_functions && !(remote->seams && remote->seams->is_old);
     remote->publish = !about.is_cluster        ? PUBLISH_PLAIN
                       : about.has_shard_pubsub ? PUBLISH_SHARD
                                                : PUBLISH_BLIND;

@@ -213,12 +213,13 @@ SUSPENDS static int care_sleep(RemoteLoop *loop, int64_t ask_ns, int64_t later_n
 
 SUSPENDS static void care_now(RemoteLoop *loop, bool is_time)
 {
+    const StoreSeams *seams = loop->remote->seams;
     bool is_home = loop->index == loop->remote->home;
 
     pass_list(&loop->passes);
     if (is_home)
         events_care(loop, is_time);
-    if (is_time)
+    if (is_time && !(seams && seams->never_asks))
         remote_ask_again(loop, NULL);
     if (is_time && is_home)
         look_around(loop);

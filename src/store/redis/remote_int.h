@@ -223,8 +223,9 @@ void remote_fit_ids(void *remote, Str key, JobId *ids, size_t n);
 SUSPENDS void remote_work(RemoteLoop *loop, StoreOp *move, StoreOp *lease, StoreOp *get);
 
 /* Lease from the partitions that WANTED says; those that were asked are taken out of it. They know
- * afterwards that this loop waits, when REGISTERS and they had nothing. */
-SUSPENDS void remote_lease(RemoteLoop *loop, StoreOp *lease, bool *wanted, bool registers);
+ * afterwards that this loop waits, when REGISTERS and they had nothing. Whether all that was asked
+ * for was given, also if the filter then refused some of it. */
+SUSPENDS bool remote_lease(RemoteLoop *loop, StoreOp *lease, bool *wanted, bool registers);
 
 SUSPENDS void remote_beat(RemoteLoop *loop, StoreOp *op);
 

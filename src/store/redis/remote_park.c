@@ -49,6 +49,7 @@ typedef struct ParkedLease {
     RemoteLoop *loop;
     StoreOp *op;
     bool is_asking;
+    bool is_full; /* it was given as much as it asked for */
     bool *wanted; /* partitions to ask */
     bool *asked;  /* by the request under way */
     sl_event woken;
@@ -95,26 +96,20 @@ static void spot_wake(ParkSpot *spot, uint32_t p, unsigned owed)
     sl_event_set(&spot->parked->woken);
 }
 
-/* How far SPOT is from asking P once more: 0 idle, 1 asks and may ask again, 2 will ask anyway. */
-static int spot_busy(const ParkSpot *spot, uint32_t p)
-{
-    return spot->parked->wanted[p] ? 2 : spot->parked->is_asking ? 1 : 0;
-}
-
-/* Somebody of LINE asks P, for OWED messages: the idlest, and of these the first (W2). */
+/* The first of LINE that is not going to ask P anyway does so, for OWED messages (W2). */
 static bool line_wake(ParkLine *line, uint32_t p, unsigned owed)
 {
-    ParkSpot *best = NULL;
+    ParkSpot *next = NULL;
 
     list_each(&line->spots, link) {
         ParkSpot *spot = LIST_ITEM(link, ParkSpot, link);
 
-        if (!best || spot_busy(spot, p) < spot_busy(best, p))
-            best = spot;
+        if (!next || (next->parked->wanted[p] && !spot->parked->wanted[p]))
+            next = spot;
     }
-    if (best)
-        spot_wake(best, p, owed);
-    return best != NULL;
+    if (next)
+        spot_wake(next, p, owed);
+    return next != NULL;
 }
 
 /* Behind SPOT, the first that takes other types than it does. */
@@ -341,15 +336,15 @@ static void settle_none(ParkedLease *parked, ParkSpot *spot, uint32_t p)
 }
 
 /*
- * It was given something: when that was all it asked for, the script has taken this loop out of the
- * register, and there may be more than it could take.
+ * It was given something: the script has taken this loop out of the register there. When that was
+ * all it asked for, there may be more than it could take.
  */
-static void settle_some(ParkSpot *spot, uint32_t p)
+static void settle_some(const ParkedLease *parked, ParkSpot *spot, uint32_t p)
 {
     struct SpotPart *part = &spot->parts[p];
 
     spot->line->is_registered[p] = false;
-    if (part->asked > 1)
+    if (parked->is_full && part->asked > 1)
         part->owed += part->asked - 1;
 }
 
@@ -370,7 +365,7 @@ static void end_ask(ParkedLease *parked, const bool *left)
             if (left[p] || op->r < 0)
                 part->owed += part->asked;
             else if (op->lease.n > 0)
-                settle_some(spot, p);
+                settle_some(parked, spot, p);
             else if (op->r == STORE_EMPTY)
                 settle_none(parked, spot, p);
             part->asked = 0;
@@ -388,7 +383,7 @@ SUSPENDS static void ask(ParkedLease *parked)
     begin_ask(parked);
     memcpy(left, parked->asked, n_parts * sizeof(bool));
     op->why[0] = '\0';
-    remote_lease(parked->loop, op, left, true);
+    parked->is_full = remote_lease(parked->loop, op, left, true);
     if (op->r == -ERR_STORE && parked->loop->lost_turn != turn)
         op->r = STORE_MORE; /* what was there is gone; what comes is waited for */
     end_ask(parked, left);

@@ -271,27 +271,29 @@ SUSPENDS static void lease_further(RemoteLoop *loop, StoreOp *lease, bool *wante
  * Again while all that came is of types that the lease does not take. Every round teaches a type,
  * or there is more than this call may look at.
  */
-SUSPENDS static void lease_filtered(RemoteLoop *loop, StoreOp *lease, bool *wanted, bool registers)
+SUSPENDS static bool lease_filtered(RemoteLoop *loop, StoreOp *lease, bool *wanted, bool registers)
 {
     uint32_t n_parts = loop->remote->n_parts;
-    bool *before = mem_new_array(bool, n_parts);
+    bool *before = mem_new_array(bool, n_parts), is_full = false;
 
     memcpy(before, wanted, n_parts * sizeof(bool));
     for (int tries = 0; tries < LIMIT_STORE_FILTER_TRIES; tries++) {
         memcpy(wanted, before, n_parts * sizeof(bool));
         lease_further(loop, lease, wanted, registers);
+        is_full = lease->lease.n >= lease->lease.max;
         if (filter_apply(loop, lease) == 0 || lease->lease.n > 0)
             break;
         lease->r = STORE_MORE;
     }
     mem_free(before);
+    return is_full;
 }
 
-void remote_lease(RemoteLoop *loop, StoreOp *lease, bool *wanted, bool registers)
+bool remote_lease(RemoteLoop *loop, StoreOp *lease, bool *wanted, bool registers)
 {
     lease->r = STORE_EMPTY;
     lease->lease.n = 0;
-    lease_filtered(loop, lease, wanted, registers);
+    return lease_filtered(loop, lease, wanted, registers);
 }
 
 /* ---- together -------------------------------------------------------------------------------- */
@@ -322,7 +324,7 @@ SUSPENDS static void lease_rest(RemoteLoop *loop, StoreOp *lease, uint32_t asked
         wanted[i] = i != asked || was_refused;
     if (lease->r == 0 && lease->lease.n == 0)
         lease->r = STORE_EMPTY;
-    lease_filtered(loop, lease, wanted, false);
+    (void) lease_filtered(loop, lease, wanted, false);
     mem_free(wanted);
 }
 

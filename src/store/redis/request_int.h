@@ -89,7 +89,7 @@ MUST int answer_push(const RespValue *reply, StoreOp *const *ops, size_t n);
 /*
  * N moves of one STORE_MOVE (NULL for none) that lie in this partition, and then a lease (or NULL)
  * of at most lease->lease.max - lease->lease.n jobs. PROCESS waits from here on when the lease ends
- * up with fewer (empty: it does not). SKIP are types to be passed over: the filter is the caller's,
+ * up with none, and no longer when it has some (empty: neither). SKIP are types to be passed over: the filter is the caller's,
  * who gives back what it does not want and names its type from then on. A lease of no jobs (n is max)
  * lets the script wake another process that waits, if there is a job. The answer adds records to
  * MOVE->out (if it wants them, in the order of MOVES) and to LEASE->out, and sets LEASE->r for this

@@ -39,8 +39,10 @@ void scripts_init(void)
         Buf buf = { 0 };
 
         ASSERT(script->name); /* a row for each kind */
-        buf_printf(&buf, "%s%sreturn %s(KEYS, ARGV)\n", scripts_prelude, script->piece,
-                   script->name);
+        buf_printf(&buf, "%s%s", scripts_prelude, script->piece);
+        if (script->may_oom) /* without room a script may go on writing once it has written */
+            buf_add_c(&buf, "redis.call('DEL', KEYS[2])\n");
+        buf_printf(&buf, "return %s(KEYS, ARGV)\n", script->name);
         script->text = take_text(&buf);
     }
     make_library();

@@ -12,4 +12,6 @@ typedef struct StoreSeams {
     /* The time the scripts work with, ms; NULL: the server's. Any loop. */
     int64_t (*now_ms)(void *ctx);
     void *now_ctx;
+    bool never_asks; /* who waits relies on messages alone: one that is lost stays lost */
+    bool is_old;     /* the server has no functions: scripts by their sums */
 } StoreSeams;

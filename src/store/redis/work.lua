@@ -549,7 +549,7 @@ local function lease_any(lease)
     end
 end
 
--- Who got less than it asked for waits; who leaves something behind wakes another.
+-- Who got nothing waits, who got something does not; who leaves something behind wakes another.
 local function lease_wait(lease)
     local keys = {}
     for i = 1, #lease.queues do
@@ -558,8 +558,8 @@ local function lease_wait(lease)
     if lease.is_any then
         keys = { P .. 'wait:*' }
     end
-    if lease.n < lease.max and lease.process ~= '' then
-        for i = 1, #keys do
+    if lease.n == 0 then
+        for i = 1, lease.process ~= '' and #keys or 0 do
             redis.call('ZADD', keys[i], 'NX', now_text, lease.process)
         end
         return
@@ -569,7 +569,7 @@ local function lease_wait(lease)
             redis.call('ZREM', keys[i], lease.process)
         end
     end
-    if lease.n > 0 and lease.has_more then
+    if lease.has_more then
         wake(lease.queues[lease.is_any and #lease.queues or lease.at], 1)
     end
 end

@@ -383,7 +383,9 @@ int serve_start(Serve **ret_serve, sl_nursery *nursery, Listener *listener, cons
     http.on_request = on_request;
     http.on_error = on_error;
     http.on_done = on_done;
-    r = http_server_start(&serve->server, nursery, listener, &http);
+    r = serve_ping_start(serve, nursery);
+    if (r == 0)
+        r = http_server_start(&serve->server, nursery, listener, &http);
     if (r < 0) {
         serve_stop(serve, 0);
         return wrap(r, "serve");
@@ -402,6 +404,7 @@ void serve_stop(Serve *serve, int64_t grace_ms)
     if (!serve)
         return;
     http_server_stop(serve->server, grace_ms);
+    serve_ping_stop(serve);
     serve_forget_workers(serve);
     map_deinit(&serve->workers);
     router_free(serve->router);

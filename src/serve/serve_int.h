@@ -13,6 +13,18 @@
 #include "base/rand.h"
 #include "codec/uuid.h"
 
+/* What ping.c keeps. */
+typedef struct ServePing {
+    sl_event asked;
+    sl_cond answered;
+    sl_event ended;
+    sl_scope scope; /* of the fiber, while is_on */
+    bool is_on, is_over;
+    uint64_t answers;
+    int r; /* the last answer, and its words */
+    char why[200];
+} ServePing;
+
 struct Serve {
     ServeOpts opts;
     Router *router;
@@ -22,10 +34,11 @@ struct Serve {
     int64_t started_ms;  /* wall clock */
     const char *unready; /* why /readyz says no; NULL when it says yes */
     bool is_retiring;    /* see serve_retire */
-    List waits;          /* ServeWait of the requests that wait */
-    Map workers;         /* name of a worker elsewhere -> WorkerSeen, as this loop has put it */
-    size_t runs;         /* direct runs under way */
-    Buf openapi;         /* made at the first request for it */
+    ServePing ping;
+    List waits;  /* ServeWait of the requests that wait */
+    Map workers; /* name of a worker elsewhere -> WorkerSeen, as this loop has put it */
+    size_t runs; /* direct runs under way */
+    Buf openapi; /* made at the first request for it */
 };
 
 /* The handler of TYPE, or NULL. Borrowed. */
@@ -66,6 +79,11 @@ typedef struct ServeWait {
 
 void serve_wait_begin(Serve *serve, ServeWait *wait);
 MUST int serve_wait_end(Serve *serve, ServeWait *wait, int r);
+
+/* Whether the store answers, known within LIMIT_SERVE_PING_MS: 0, or why it does not. */
+MUST SUSPENDS int serve_ping(Serve *serve);
+MUST int serve_ping_start(Serve *serve, sl_nursery *nursery);
+SUSPENDS void serve_ping_stop(Serve *serve);
 
 /*
  * A worker elsewhere has shown itself: renew its card, now and then. It counts as gone when it is

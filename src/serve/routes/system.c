@@ -8,8 +8,6 @@
 
 #include <sluice/version.h>
 
-#include <errno.h>
-
 static int get_healthz(Call *call)
 {
     static const Str alive = STR("{\"status\":\"ok\"}");
@@ -63,19 +61,6 @@ static const char *first_broken(const StoreNote *notes, size_t n)
     return "";
 }
 
-SUSPENDS static int ping(void *arg)
-{
-    return queue_ping(arg);
-}
-
-/* The store's answer to a trivial question, not waited for longer than a probe would. */
-SUSPENDS static int ping_store(Serve *serve)
-{
-    int r = sl_with_timeout(LIMIT_SERVE_PING_MS, ping, serve->opts.queues);
-
-    return r == -ETIMEDOUT ? fail(-ERR_UNAVAILABLE, "the store does not answer") : r;
-}
-
 SUSPENDS static int get_readyz(Call *call)
 {
     Serve *serve = call->serve;
@@ -85,7 +70,7 @@ SUSPENDS static int get_readyz(Call *call)
     const char *why;
     bool is_ready;
     size_t n;
-    int r = ping_store(serve);
+    int r = serve_ping(serve);
 
     if (r == -ECANCELED)
         return r;
@@ -114,7 +99,7 @@ SUSPENDS static int get_ojs_health(Call *call)
 {
     Serve *serve = call->serve;
     int64_t began_ns = sl_clock_ns();
-    int r = ping_store(serve);
+    int r = serve_ping(serve);
     bool is_ok = r == 0 && !serve->unready;
 
     if (r == -ECANCELED)

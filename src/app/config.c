@@ -47,7 +47,7 @@ static const SchemaField config_fields[] = {
     FIELD_STR(EngineConfig, queue_weights,
               "queues with weights: of a,b:2 b is asked first twice as often as a; without any "
               "weight, in order of preference",
-              .range = RANGE(1, 8192), .flag = "queues", .holder = "NAME[:WEIGHT],…"),
+              .range = RANGE(1, 8192), .flag = "queues", .holder = "NAME[:N],..."),
     FIELD_INT(EngineConfig, loops, "loop threads; 0 is one for every two processors",
               .range = RANGE(0, 256), .default_text = "0"),
     FIELD_STR(EngineConfig, durability,

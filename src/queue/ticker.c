@@ -17,7 +17,14 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { SWEEP_MS = 1000, ERROR_MS = 200, MESSAGE_BYTES = 400 };
+enum { SWEEP_MS = 1000, ERROR_MS = 200, ELSEWHERE_MS = 60000, MESSAGE_BYTES = 400 };
+
+/* When something is due next, as the store says. */
+typedef struct Due {
+    int64_t wall_ms;
+    int64_t steady_ms;
+    bool is_elsewhere; /* another process does what time asks for, until then at least */
+} Due;
 
 static void watch_clock(Queues *queues)
 {
@@ -32,13 +39,15 @@ static void watch_clock(Queues *queues)
 
 /* ---- promote --------------------------------------------------------------------------------- */
 
-SUSPENDS static int promote(Queues *queues)
+/* What is due becomes available; RET_NEXT says what is due then, and whether others see to it. */
+SUSPENDS static int promote(Queues *queues, Due *ret_next)
 {
     int r;
 
     do {
         AUTO(store_op_deinit) StoreOp op = { .kind = STORE_PROMOTE, .due.max = LIMIT_TICK_JOBS };
         r = queue_run_op(queues, &op);
+        *ret_next = (Due){ op.due.next_wall_ms, op.due.next_steady_ms, op.due.is_elsewhere };
     } while (r == STORE_MORE);
     return r;
 }
@@ -179,23 +188,18 @@ SUSPENDS static int sweep(Queues *queues)
 
 /* ---- the fiber ------------------------------------------------------------------------------- */
 
-/* Sleep until something is due, at most MAX_MS. */
-SUSPENDS static int sleep_until_due(Queues *queues, int64_t max_ms)
+/* Sleep until something is due, at most MAX_MS; the store wakes us for what comes in earlier. */
+SUSPENDS static int sleep_until(Queues *queues, const Due *due, int64_t max_ms)
 {
-    AUTO(store_op_deinit) StoreOp look = { .kind = STORE_PROMOTE, .due.max = LIMIT_TICK_JOBS };
     AUTO(store_op_deinit) StoreOp watch = { .kind = STORE_WATCH };
-    StoreNow now;
+    StoreNow now = store_now(queues->store);
     int64_t wait;
     sl_scope scope;
-    int r = queue_run_op(queues, &look);
+    int r;
 
-    if (r != 0)
-        return r < 0 ? r : 0;
-    watch.due.next_wall_ms = look.due.next_wall_ms;
-    watch.due.next_steady_ms = look.due.next_steady_ms;
-    now = store_now(queues->store);
-    wait = MIN(max_ms,
-               MIN(look.due.next_wall_ms - now.wall_ms, look.due.next_steady_ms - now.steady_ms));
+    watch.due.next_wall_ms = due->wall_ms;
+    watch.due.next_steady_ms = due->steady_ms;
+    wait = MIN(max_ms, MIN(due->wall_ms - now.wall_ms, due->steady_ms - now.steady_ms));
     if (wait <= 0 || queues->is_stopping)
         return 0;
     sl_scope_begin(&scope, .timeout_ms = wait);
@@ -211,8 +215,11 @@ SUSPENDS static int sleep_until_due(Queues *queues, int64_t max_ms)
 SUSPENDS static int tick(Queues *queues, int64_t *next_sweep_ms)
 {
     int64_t now_ms = store_now(queues->store).steady_ms;
-    int r = promote(queues);
+    Due due;
+    int r = promote(queues, &due);
 
+    if (r >= 0 && due.is_elsewhere)
+        return sleep_until(queues, &due, ELSEWHERE_MS);
     if (r >= 0)
         r = expire(queues);
     if (r >= 0 && now_ms >= *next_sweep_ms) {
@@ -223,7 +230,8 @@ SUSPENDS static int tick(Queues *queues, int64_t *next_sweep_ms)
         return r;
     if (*next_sweep_ms == 0)
         return sl_yield(); /* goes on sweeping */
-    return sleep_until_due(queues, MAX(*next_sweep_ms - now_ms, INT64_C(1)));
+    r = promote(queues, &due);
+    return r != 0 ? MIN(r, 0) : sleep_until(queues, &due, MAX(*next_sweep_ms - now_ms, INT64_C(1)));
 }
 
 int ticker_main(void *arg)

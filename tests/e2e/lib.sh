@@ -21,6 +21,9 @@
 #   expect WHAT EXPECTED ACTUAL · expect_match WHAT REGEX ACTUAL · expect_status N
 #   run_out COMMAND...            sets OUT, ERR and STATUS of a command that may fail
 #   expect_refusal [REGEX]        after run_out: failed, said one sentence, printed nothing else
+#   start_redis [SETTING...]      a Redis server with its files in ./redis; sets REDIS_PORT and
+#                                 REDIS_URL; skips where there is none. kill_redis ends it at once
+#   redis COMMAND...              asks it; redis_restart starts it again on its port and files
 #   need FEATURE...               skips where the build lacks one of them (lexbor, jq, sqlite, pq)
 #   skip WHY · fail WHY
 
@@ -156,6 +159,51 @@ kill_engine()
 {
     kill -KILL "$ENGINE" 2>/dev/null
     wait "$ENGINE" 2>/dev/null
+}
+
+# --- Redis ------------------------------------------------------------------------------------
+
+REDIS=
+REDIS_SETTINGS=()
+
+start_redis()
+{
+    command -v redis-server >/dev/null || skip "redis-server is not installed"
+    REDIS_SETTINGS=("$@")
+    REDIS_PORT=$("$PYTHON" -S -c '
+import random, socket
+while True:
+    with socket.socket() as sock:
+        port = random.randrange(20000, 32000)
+        try:
+            sock.bind(("127.0.0.1", port))
+            break
+        except OSError:
+            pass
+print(port)')
+    REDIS_URL=redis://127.0.0.1:$REDIS_PORT
+    mkdir -p redis
+    redis_restart
+}
+
+redis_restart()
+{
+    redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --dir "$SCRATCH/redis" --save "" \
+        --logfile "$SCRATCH/redis/log" "${REDIS_SETTINGS[@]}" >/dev/null 2>&1 </dev/null &
+    REDIS=$!
+    ENGINES+=("$REDIS")
+    wait_for 20 redis PING || fail "redis-server does not start: $(tail -n 3 redis/log)"
+}
+
+kill_redis()
+{
+    kill -KILL "$REDIS"
+    wait "$REDIS" 2>/dev/null
+}
+
+redis()
+{
+    redis-cli -p "$REDIS_PORT" "$@"
 }
 
 # --- HTTP -------------------------------------------------------------------------------------

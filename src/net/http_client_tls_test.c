@@ -1,137 +1,14 @@
 /*
- * The HTTP client over TLS and HTTP/2, against nginx: started here on free ports with a certificate
- * made for the occasion, and skipped with a word where nginx or openssl is missing. The first site
- * is a proxy that tunnels, the second says nothing.
+ * The HTTP client over TLS and HTTP/2, against an nginx of its own (nginx_test.h). The first site is
+ * a proxy that tunnels, the second says nothing.
  */
 #include "net/http_client_world_int.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include "net/nginx_test.h"
 
-typedef struct Nginx {
-    sl_process *process;
-    char tls_port[8];   /* TLS with HTTP/2 */
-    char plain_port[8]; /* HTTP/2 without TLS */
-} Nginx;
+#include <errno.h>
 
 static Nginx nginx;
-
-static bool has_program(const char *name)
-{
-    char command[100];
-
-    (void) snprintf(command, sizeof(command), "command -v %s >/dev/null 2>&1", name);
-    return system(command) == 0;
-}
-
-/* Whether the test can run here; makes the certificate. */
-static bool can_run(void)
-{
-    if (!has_program("nginx") || !has_program("openssl")) {
-        test_skip("nginx or openssl is not installed");
-        return false;
-    }
-    if (access("cert.pem", R_OK) == 0)
-        return true;
-    return system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
-                  "-keyout key.pem -out cert.pem -days 2 -subj /CN=shop.test "
-                  "-addext subjectAltName=DNS:shop.test,DNS:*.shop.test >/dev/null 2>&1") == 0;
-}
-
-/* A port that was free a moment ago. */
-SUSPENDS static int find_port(char port[static 8])
-{
-    AUTO(listener_close) Listener *listener = NULL;
-    char text[NET_ADDRESS_TEXT_MAX];
-    NetAddress address;
-    int r = net_address_parse(STR_C("127.0.0.1:0"), &address);
-
-    if (r == 0)
-        r = listener_open(&address, NULL, &listener);
-    if (r == 0)
-        (void) snprintf(port, 8, "%s", strrchr(listener_address(listener, text).data, ':') + 1);
-    return r;
-}
-
-static bool write_config(void)
-{
-    FILE *file = fopen("nginx.conf", "w");
-
-    if (!file)
-        return false;
-    fprintf(
-        file,
-        "daemon off; master_process off; pid nginx.pid; error_log error.log;\n"
-        "events { worker_connections 256; }\n"
-        "http { access_log off;\n"
-        "  client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3;\n"
-        "  uwsgi_temp_path t4; scgi_temp_path t5; gzip on; gzip_min_length 1;\n"
-        "  gzip_types text/plain;\n"
-        "  server { listen 127.0.0.1:%s ssl http2; ssl_certificate cert.pem;\n"
-        "    ssl_certificate_key key.pem; default_type text/plain;\n"
-        "    location / { return 200 \"$server_protocol $host $request_method\"; }\n"
-        "    client_max_body_size 8m; client_body_buffer_size 8m; large_client_header_buffers 4 "
-        "64k;\n"
-        "    location /post { proxy_pass http://unix:back.sock:/; proxy_set_header X-Body "
-        "$request_body;\n"
-        "      proxy_set_header X-Protocol $server_protocol; proxy_set_header X-Length "
-        "$content_length; }\n"
-        "    location /upload { proxy_pass http://unix:back.sock:/; proxy_set_header X-Protocol "
-        "$server_protocol; }\n"
-        "    location /again { return 307 /post; }\n"
-        "    location /set { add_header Set-Cookie \"in=yes; Path=/; Secure\"; add_header "
-        "Set-Cookie \"two=2; Path=/\"; return 302 /cookies; }\n"
-        "    location /cookies { return 200 \"$server_protocol $http_cookie\"; }\n"
-        "    location /down { return 302 http://shop.test:%s/; } }\n"
-        "  server { listen unix:back.sock; default_type text/plain; client_max_body_size 8m;\n"
-        "    location / { return 200 \"$http_x_protocol $request_method $http_x_length "
-        "$content_length $http_x_body\"; } }\n"
-        "  server { listen 127.0.0.1:%s http2; default_type text/plain;\n"
-        "    location / { return 200 \"$server_protocol\"; } } }\n",
-        nginx.tls_port, nginx.plain_port, nginx.plain_port);
-    return fclose(file) == 0;
-}
-
-/* Wait until it listens. */
-SUSPENDS static int wait_for_nginx(void)
-{
-    char text[40];
-    NetAddress address;
-    int r;
-
-    (void) snprintf(text, sizeof(text), "127.0.0.1:%s", nginx.tls_port);
-    r = net_address_parse(str_from_c(text), &address);
-    for (int i = 0; i < 500 && r == 0; i++) {
-        Stream *stream;
-
-        if (stream_connect(&address, &stream) == 0) {
-            stream_close(stream);
-            return 0;
-        }
-        r = sl_sleep_ms(10);
-    }
-    return r < 0 ? r : fail(-ETIMEDOUT, "nginx does not listen");
-}
-
-SUSPENDS static int start_nginx(void)
-{
-    char prefix[600];
-    const char *const argv[] = {
-        "nginx", "-p", prefix, "-e", "error.log", "-c", "nginx.conf", NULL
-    };
-    int r;
-
-    (void) snprintf(prefix, sizeof(prefix), "%s/", test_dir());
-    (void) unlink("back.sock"); /* of the one before, which was killed */
-    r = find_port(nginx.tls_port);
-    if (r == 0)
-        r = find_port(nginx.plain_port);
-    if (r == 0 && !write_config())
-        r = fail_errno("write nginx.conf");
-    if (r == 0)
-        r = sl_process_start(&nginx.process, argv);
-    return r < 0 ? r : wait_for_nginx();
-}
 
 /* ---- a proxy that tunnels -------------------------------------------------------------------- */
 
@@ -368,7 +245,7 @@ SUSPENDS static void check_distrust(World *world)
 
 SUSPENDS static void with_nginx(World *world, SUSPENDS void (*check)(World *world))
 {
-    int r = start_nginx();
+    int r = nginx_start(&nginx);
 
     EXPECT_OK(r);
     if (r == 0)
@@ -406,7 +283,7 @@ static const HttpResolve here[] = { { "*.test", "127.0.0.1" } };
 /* Catches HTTP/2 that is not asked for, not understood, or not shared by calls. */
 TEST(speaks_http_2)
 {
-    if (can_run())
+    if (nginx_can_run())
         world_run(versions, serve,
                   &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
 }
@@ -414,14 +291,14 @@ TEST(speaks_http_2)
 /* Catches a body that HTTP/2 loses: behind a redirect, larger than a window, among others. */
 TEST(sends_bodies_over_http_2)
 {
-    if (can_run())
+    if (nginx_can_run())
         world_run(posts, serve,
                   &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
 }
 
 TEST(keeps_cookies_over_http_2)
 {
-    if (can_run())
+    if (nginx_can_run())
         world_run(cookies, serve,
                   &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
 }
@@ -429,7 +306,7 @@ TEST(keeps_cookies_over_http_2)
 /* Catches a certificate for somebody else, a tunnel that is none, and a step down unnoticed. */
 TEST(checks_certificates)
 {
-    if (can_run())
+    if (nginx_can_run())
         world_run_with((World){ .check = trust, .serve = serve, .has_raw = true },
                        &(HttpClientOpts){ .ca_file = "cert.pem", .resolve = here, .n_resolve = 1 });
 }
@@ -437,7 +314,7 @@ TEST(checks_certificates)
 /* Catches a certificate that nobody vouches for. */
 TEST(trusts_no_stranger)
 {
-    if (can_run())
+    if (nginx_can_run())
         world_run(distrust, serve, &(HttpClientOpts){ .resolve = here, .n_resolve = 1 });
 }
 

@@ -1,10 +1,10 @@
 /*
  * The client's face: start, stop, what it is connected to.
  *
- * All fibers of a client are children of one, the keeper, which lies in the nursery that the caller
- * gave and does nothing but hold a nursery of its own. So stopping is: tell the keeper, wait for it;
- * and when the caller's nursery is cancelled instead, the keeper ends all the same, and whoever
- * still asks is told that the client has stopped.
+ * All fibers of a client are children of one, the keeper, which lies in the nursery that the
+ * caller gave and does nothing but hold a nursery of its own. So stopping is: tell the keeper,
+ * wait for it; and when the caller's nursery is cancelled instead, the keeper ends all the same,
+ * and whoever still asks is told that the client has stopped.
  */
 #include "net/redis_int.h"
 

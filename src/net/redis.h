@@ -11,9 +11,9 @@
  *     '<------------------- answer in order -------------'
  *
  * A connection that breaks, or that is silent for `answer_ms` while answers are due, is closed and
- * made anew, with waits that grow (LIMIT_REDIS_BACKOFF_…). What was not sent goes out then; what was
- * sent and not answered may have run. It is sent again, in its old order and before anything newer,
- * with `again` set to '1', so that a script can tell; a call that must not be repeated says
+ * made anew, with waits that grow (LIMIT_REDIS_BACKOFF_…). What was not sent goes out then; what
+ * was sent and not answered may have run. It is sent again, in its old order and before anything
+ * newer, with `again` set to '1', so that a script can tell; a call that must not be repeated says
  * `is_once`. Nothing is tried for longer than the call's own `patience_ms`.
  *
  *   N1  Calls to one node are sent in the order of redis_call, also after a reconnect.

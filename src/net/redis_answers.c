@@ -1,11 +1,11 @@
 /*
  * Answers, and what becomes of calls that get none.
  *
- * An answer is decoded into its caller's arena and wakes it; with a durability asked for, writes are
- * held until the WAIT behind them is answered too. The rest is for days on which something goes
- * wrong:
+ * An answer is decoded into its caller's arena and wakes it; with a durability asked for, writes
+ * are held until the WAIT behind them is answered too. The rest is for days on which something
+ * goes wrong:
  *
- *   the server says     MOVED           the slot's node is another one: there, and read the map again
+ *   the server says     MOVED           the slot's node is another one: there; the map is read
  *                       ASK             there, this once, with ASKING before it
  *                       TRYAGAIN, CLUSTERDOWN, LOADING, MASTERDOWN, READONLY
  *                                       after a little while, to wherever the slot is then

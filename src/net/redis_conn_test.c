@@ -1,11 +1,24 @@
 /*
- * The client of Redis against a small server inside the test, on the simulated network: what it does
- * when answers are cut, late, missing, wrong or not asked for. On every loop; on the simulated one
- * time costs nothing, so the waits of seconds are tested there.
+ * The client of Redis against a small server inside the test, on the simulated network: what it
+ * does when answers are cut, late, missing, wrong or not asked for. On every loop; on the
+ * simulated one time costs nothing, so the waits of seconds are tested there.
  */
 #include "net/redis_fake_int.h"
 
 #include <stdlib.h>
+
+static void on_loops(Fake fake)
+{
+    static const enum sl_loop_kind kinds[] = { SL_LOOP_SIM, SL_LOOP_EPOLL, SL_LOOP_URING };
+
+    for (size_t i = 0; i < (fake.is_sim_only ? 1 : ARRAY_LEN(kinds)); i++) {
+        Fake copy = fake;
+        int r = sl_run(fake_run, &copy, .loop = kinds[i]);
+
+        if (r != -ERR_UNSUPPORTED)
+            EXPECT_OK(r);
+    }
+}
 
 /* ---- one write for all ---------------------------------------------------------------------- */
 

@@ -203,19 +203,6 @@ SUSPENDS static inline int fake_run(void *arg)
     return 0;
 }
 
-static inline void on_loops(Fake fake)
-{
-    static const enum sl_loop_kind kinds[] = { SL_LOOP_SIM, SL_LOOP_EPOLL, SL_LOOP_URING };
-
-    for (size_t i = 0; i < (fake.is_sim_only ? 1 : ARRAY_LEN(kinds)); i++) {
-        Fake copy = fake;
-        int r = sl_run(fake_run, &copy, .loop = kinds[i]);
-
-        if (r != -ERR_UNSUPPORTED)
-            EXPECT_OK(r);
-    }
-}
-
 /* ---- callers -------------------------------------------------------------------------------- */
 
 typedef struct Caller {

@@ -2,7 +2,7 @@
  * One connection to a server as bytes and frames, and what is said on it first.
  *
  *   HELLO 3 [AUTH user password] [SETNAME name]     everything at once, Redis 6 and later
- *   AUTH, CLIENT SETNAME                            when HELLO is refused: version 2 of the protocol
+ *   AUTH, CLIENT SETNAME                            when HELLO is refused: version 2
  *   SELECT db                                       when it is not 0
  *   INFO                                            version, mode, whether it is still loading
  *

@@ -3,8 +3,9 @@
  *
  * Commands are written into chunks, one behind the other, and stay where they are: the writer may
  * be in the middle of sending them while others are added, and after a lost connection they are
- * sent again. A chunk is free once all its commands are answered; the last one is then used from its
- * beginning, so a client that is quick uses one chunk for ever. Nothing is allocated for a call.
+ * sent again. A chunk is free once all its commands are answered; the last one is then used from
+ * its beginning, so a client that is quick uses one chunk for ever. Nothing is allocated for a
+ * call.
  */
 #include "net/redis_int.h"
 

@@ -1,6 +1,6 @@
 /*
- * The client of Redis behind Sentinel: a master, two replicas and a sentinel on loopback. The master
- * dies, and the one after it is demoted while it lives: calls go on at the new one.
+ * The client of Redis behind Sentinel: a master, two replicas and a sentinel on loopback. The
+ * master dies, and the one after it is demoted while it lives: calls go on at the new one.
  */
 #include "net/redis_world_int.h"
 

@@ -2,13 +2,14 @@
  * Which servers there are, and which of them a call goes to.
  *
  *   one server     the URL's host, or the socket
- *   Sentinel       the sentinels are asked in turn for the master's address; what answers there must
+ *   Sentinel       the sentinels are asked in turn for the master's address, and what is there must
  *                  say that it is one
  *   Cluster        CLUSTER SLOTS, from the hosts of the URL and then from every node known
  *
- * What is found at the start is looked at again when a node's connection is lost and when an answer
- * says that it is no longer true (MOVED, READONLY, CLUSTERDOWN). One fiber does that, once for all
- * who ask meanwhile. A node that has lost its place is left: its calls go to where their slots are.
+ * What is found at the start is looked at again when a node's connection is lost and when an
+ * answer says that it is no longer true (MOVED, READONLY, CLUSTERDOWN). One fiber does that, once
+ * for all who ask meanwhile. A node that has lost its place is left: its calls go to where their
+ * slots are.
  */
 #include "net/redis_int.h"
 
@@ -162,8 +163,8 @@ static int map_add_master(Map *map, RedisNode *node)
     return 0;
 }
 
-/* One row of CLUSTER SLOTS: first slot, last slot, [host, port, …] of the master, replicas. FROM is
- * who says it, which a node that does not know its own name means. */
+/* One row of CLUSTER SLOTS: first slot, last slot, [host, port, …] of the master, replicas. FROM
+ * says it, and is what a node without a name means. */
 static int map_add_row(Redis *redis, Map *map, const RespValue *row, Str from)
 {
     const RespValue *master = resp_item(row, 2);

@@ -1,8 +1,8 @@
 /*
  * For the tests of redis: real servers in the test's folder, and a client of them.
  *
- * A server has a port and a Unix socket of its own, keeps nothing on disk unless a test asks for it,
- * and is killed when the test ends. Waiting for one to come up is by asking it.
+ * A server has a port and a Unix socket of its own, keeps nothing on disk unless a test asks for
+ * it, and is killed when the test ends. Waiting for one to come up is by asking it.
  */
 #pragma once
 

@@ -37,7 +37,7 @@ static void push(uint64_t number, unsigned n, const char *queue, const char *typ
     AUTO(store_op_deinit)
     StoreOp op = { .kind = STORE_PUSH, .push = { .records = &record, .n = 1 } };
     StoreOp *ops[] = { &op };
-    EXPECT_OK(request_push(&arena, &head, true, ops, 1, &request));
+    EXPECT_OK(request_push(&arena, &head, test_server.has_functions, ops, 1, &request));
     RespValue reply = ask(&arena, &request);
     EXPECT_OK(answer_push(&reply, ops, 1));
     EXPECT_EQ(op.r, 0);
@@ -66,8 +66,8 @@ static Taken lease(uint64_t number, bool again, const char *queue, size_t max, c
     size_t cursor = 0;
     Request request;
 
-    EXPECT_OK(request_work(&arena, &head, true, NULL, NULL, 0, &op, str_from_c(process), skip,
-                           n_skip, &request));
+    EXPECT_OK(request_work(&arena, &head, test_server.has_functions, NULL, NULL, 0, &op,
+                           str_from_c(process), skip, n_skip, &request));
     if (again)
         *request.again = '1';
     RespValue reply = ask(&arena, &request);
@@ -94,8 +94,8 @@ static int move_to(uint64_t number, unsigned n, JobState to, bool again)
     RequestHead head = test_head(number, T0);
     Request request;
 
-    EXPECT_OK(
-        request_work(&arena, &head, true, &op, moves, 1, NULL, (Str){ 0 }, NULL, 0, &request));
+    EXPECT_OK(request_work(&arena, &head, test_server.has_functions, &op, moves, 1, NULL,
+                           (Str){ 0 }, NULL, 0, &request));
     if (again)
         *request.again = '1';
     RespValue reply = ask(&arena, &request);
@@ -187,13 +187,13 @@ TEST(another_epoch_is_refused_before_anything)
 
         (void) (round == 0 ? TEST_ASK(&arena, "SET", "sl{0}:epoch", "e2")
                            : TEST_ASK(&arena, "FLUSHALL"));
-        EXPECT_OK(request_one(&arena, &head, true, &op, (Str){ 0 }, &request));
+        EXPECT_OK(request_one(&arena, &head, test_server.has_functions, &op, (Str){ 0 }, &request));
         RespValue reply = ask(&arena, &request);
         EXPECT(resp_is_error(&reply, "SLUICEEPOCH"));
     }
 }
 
-TEST(no_room_refuses_pushes_and_lets_jobs_end)
+static void fill_up(bool has_functions)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
     AUTO(buf_deinit) Buf buf = { 0 };
@@ -202,22 +202,28 @@ TEST(no_room_refuses_pushes_and_lets_jobs_end)
     Request request;
     Str record;
 
-    if (!test_server_start())
-        return test_skip("there is no redis-server");
-    test_server_empty(true);
+    test_server_empty(has_functions);
     push(1, 1, "a", "t");
     (void) TEST_ASK(&arena, "CONFIG", "SET", "maxmemory", "1");
     record_encode(&buf, &spec, T0);
     record = buf_str(&buf);
     StoreOp op = { .kind = STORE_PUSH, .push = { .records = &record, .n = 1 } };
     StoreOp *ops[] = { &op };
-    EXPECT_OK(request_push(&arena, &head, true, ops, 1, &request));
+    EXPECT_OK(request_push(&arena, &head, test_server.has_functions, ops, 1, &request));
     RespValue reply = ask(&arena, &request);
     EXPECT_OK(answer_push(&reply, ops, 1));
     EXPECT_EQ(op.r, -ERR_STORE_FULL);
     EXPECT_EQ(lease(2, false, "a", 1, "", NULL, 0).n, 1);
     EXPECT_OK(move_to(3, 1, JOB_COMPLETED, false));
     (void) TEST_ASK(&arena, "CONFIG", "SET", "maxmemory", "0");
+}
+
+TEST(no_room_refuses_pushes_and_lets_jobs_end)
+{
+    if (!test_server_start())
+        return test_skip("there is no redis-server");
+    fill_up(true);
+    fill_up(false);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -230,7 +236,8 @@ static StoreOp promote_as(const char *process, int64_t now_ms)
     RequestHead head = test_head(0, now_ms);
     Request request;
 
-    EXPECT_OK(request_one(&arena, &head, true, &op, str_from_c(process), &request));
+    EXPECT_OK(
+        request_one(&arena, &head, test_server.has_functions, &op, str_from_c(process), &request));
     RespValue reply = ask(&arena, &request);
     EXPECT_OK(answer_one(&reply, &op));
     return op;
@@ -269,7 +276,7 @@ TEST(the_keeper_of_time_hears_of_what_is_due_before_it_looks)
     StoreOp op = { .kind = STORE_EXTEND, .extend = { .beats = &beat, .n = 1, .lease_ms = 100 } };
     RequestHead head = test_head(0, T0);
     Request request;
-    EXPECT_OK(request_beat(&arena, &head, true, &op, beats, 1, &request));
+    EXPECT_OK(request_beat(&arena, &head, test_server.has_functions, &op, beats, 1, &request));
     (void) ask(&arena, &request);
     settle();
     EXPECT(hears(fd, "*"));
@@ -344,7 +351,7 @@ TEST(ends_and_events_are_published)
     snprintf(channel, sizeof(channel), "sl{0}:end:%s", id);
     int end = listen_to(channel), events = listen_to("sl{0}:events"),
         control = listen_to("sl{0}:control");
-    EXPECT_OK(request_one(&arena, &head, true, &op, (Str){ 0 }, &request));
+    EXPECT_OK(request_one(&arena, &head, test_server.has_functions, &op, (Str){ 0 }, &request));
     RespValue reply = ask(&arena, &request);
     EXPECT_OK(answer_one(&reply, &op));
     EXPECT_EQ(op.r, 0);

@@ -70,8 +70,25 @@ static int spec_check(const JobSpec *spec)
     return spec->retry ? retry_check(spec->retry) : 0;
 }
 
+/* Ids for the N jobs of one push that have none, where they can be one transaction; others keep
+ * theirs. */
+static void make_ids(Queues *queues, const JobSpec *specs, size_t n, Str key, int64_t wall_ms,
+                     JobId *ids)
+{
+    size_t n_made = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        bool is_made = job_id_is_nil(&specs[i].id);
+
+        ids[i] = is_made ? make_id(queues, wall_ms) : specs[i].id;
+        n_made += is_made;
+    }
+    if (n_made == n)
+        store_fit_ids(queues->store, key, ids, n);
+}
+
 /* All records one behind the other into OUT; RECORDS[i] has the length only. */
-static int encode_all(Queues *queues, const JobSpec *specs, size_t n, int64_t wall_ms, Buf *out,
+static int encode_all(const JobSpec *specs, const JobId *ids, size_t n, int64_t wall_ms, Buf *out,
                       Str *records)
 {
     for (size_t i = 0; i < n; i++) {
@@ -80,8 +97,7 @@ static int encode_all(Queues *queues, const JobSpec *specs, size_t n, int64_t wa
         int r = spec_check(&spec);
 
         if (r == 0) {
-            if (job_id_is_nil(&spec.id))
-                spec.id = make_id(queues, wall_ms);
+            spec.id = ids[i];
             record_encode(out, &spec, wall_ms);
             r = buf_check(out);
         }
@@ -154,7 +170,9 @@ int queue_push_many(Arena *arena, Queues *queues, const JobSpec *specs, size_t n
                     const PushOpts *opts, Job *ret_jobs, size_t *ret_n)
 {
     AUTO(buf_deinit) Buf encoded = { 0 };
+    int64_t wall_ms = store_now(queues->store).wall_ms;
     Str one, *records = &one;
+    JobId one_id, *ids = &one_id;
     int r;
 
     ASSERT(n > 0);
@@ -164,10 +182,12 @@ int queue_push_many(Arena *arena, Queues *queues, const JobSpec *specs, size_t n
         return fail(-ERR_INVALID, "idempotency key: at most %d bytes", LIMIT_IDEMPOTENCY_KEY);
     if (n > 1) {
         records = arena_try(arena, n * sizeof(Str));
-        if (!records)
+        ids = arena_try(arena, n * sizeof(JobId));
+        if (!records || !ids)
             return fail(-ENOMEM, "no memory for jobs");
     }
-    r = encode_all(queues, specs, n, store_now(queues->store).wall_ms, &encoded, records);
+    make_ids(queues, specs, n, opts ? opts->key : (Str){ 0 }, wall_ms, ids);
+    r = encode_all(specs, ids, n, wall_ms, &encoded, records);
     if (r < 0)
         return r;
     return push_encoded(arena, queues, &encoded, records, n, opts, ret_jobs, ret_n);

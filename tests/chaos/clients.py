@@ -173,7 +173,8 @@ class Producer(Client):
         batch = [self.make_job() for _ in range(size)]
         number = f"{self.name}-batch-{self.count}"
         for token, job in batch:
-            job["id"] = self.new_id()
+            if self.world.names_batches:
+                job["id"] = self.new_id()
             self.history.attempted[token] = number
         try:
             status, body = self.http.call("POST", "/ojs/v1/jobs/batch", {"jobs": [job for _, job in batch]})
@@ -182,7 +183,7 @@ class Producer(Client):
         if status != 201:
             self.unexpected("batch", status, body)
             return
-        for token, job in batch:
+        for (token, _), job in zip(batch, body["jobs"]):
             self.accept(token, job["id"])
 
 

@@ -77,6 +77,21 @@ def read_answer(stream):
     return text
 
 
+def cluster_port(rng, taken):
+    """A free port whose bus port (10000 above) is free too, both below the range that clients are given."""
+    while True:
+        port = rng.randrange(12000, 20000)
+        with socket.socket() as sock, socket.socket() as bus:
+            try:
+                sock.bind(("127.0.0.1", port))
+                bus.bind(("127.0.0.1", port + 10000))
+            except OSError:
+                continue
+        if port not in taken:
+            taken.append(port)
+            return port
+
+
 class Cluster:
     """Masters with evenly divided slots, and a replica for each if asked."""
 
@@ -85,7 +100,13 @@ class Cluster:
         common = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no",
                   "--repl-diskless-sync-delay", "0", *settings]
         self.nodes = [Redis(os.path.join(directory, f"node{port}"), port, *common) for port in ports]
-        self.masters = n
+        try:
+            self.form(ports, n)
+        except (OSError, RuntimeError):
+            self.kill()
+            raise
+
+    def form(self, ports, n):
         for node in self.nodes:
             node.start()
         for i in range(n):

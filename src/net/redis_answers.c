@@ -41,7 +41,7 @@ static int decode(RedisCall *call, Str frame)
 
 int64_t redis_barrier_ms(const Redis *redis)
 {
-    return MIN((int64_t) LIMIT_REDIS_CONFIRM_MS, redis->opts.answer_ms / 2 + 1);
+    return MIN((int64_t) LIMIT_REDIS_CONFIRM_MS, (redis->opts.answer_ms + 1) / 2);
 }
 
 /* How many confirmed, by the answer to WAIT or WAITAOF; or an error. */

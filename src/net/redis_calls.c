@@ -149,12 +149,13 @@ SUSPENDS static int hand_over(Redis *redis, RedisCall *call, RedisWaiter *waiter
     pending->is_once = call->is_once;
     waiter->left++;
     redis->calls++;
-    redis->writes += call->is_write;
     redis_watch(redis, deadline_ns);
-    if (node)
+    if (node) {
+        redis_node_want(node);
         redis_node_push(node, pending);
-    else
+    } else {
         redis_put_later(redis, pending);
+    }
     if (ret_pending)
         *ret_pending = pending;
     return 0;

@@ -139,6 +139,7 @@ SUSPENDS static int write_some(RedisNode *node)
         return 0;
     if (batch.has_writes && node->redis->opts.durability != REDIS_NONE)
         gather_barrier(node, &batch);
+    node->redis->writes++;
     r = stream_writev_all(node->line.stream, batch.iov, batch.n);
     for (int i = 0; i < batch.n; i++)
         redis_chunk_unref(node->redis, batch.chunks[i]);
@@ -254,6 +255,7 @@ SUSPENDS static int use_connection(RedisNode *node)
     int r;
 
     node->is_up = true;
+    node->up_ns = sl_now_ns();
     node->is_broken = false;
     node->is_barrier_due = false;
     node->waiting_since_ns = 0;
@@ -264,6 +266,8 @@ SUSPENDS static int use_connection(RedisNode *node)
         redis->opts.on_state(redis->opts.state_ctx, node->name, true);
     r = serve(node);
     node->is_up = false;
+    if (sl_now_ns() - node->up_ns > LIMIT_REDIS_BACKOFF_MAX_MS * NS_PER_MS)
+        node->failures = 0; /* it lived, if idle */
     redis_line_close(&node->line);
     if (r == -ECANCELED)
         return r;
@@ -337,10 +341,10 @@ SUSPENDS static int node_live(RedisNode *node)
                 return r;
         }
         redis_topology_lost(node);
-        if (!node->is_master)
-            return 0;
+        if (r == 0 && !node->is_master)
+            return 0; /* it was left */
         r = wait_before_next(node);
-        if (r < 0)
+        if (r < 0 || !node->is_master)
             return r;
     }
 }

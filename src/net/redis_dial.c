@@ -72,6 +72,31 @@ static void guard_socket(int fd, int64_t answer_ms)
     (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof(silence_ms));
 }
 
+SUSPENDS static int dial_address(Redis *redis, const NetAddress *address, Stream **ret_stream)
+{
+    int r = stream_connect(address, ret_stream);
+
+    if (r == 0)
+        guard_socket((*ret_stream)->fd, redis->opts.answer_ms);
+    return r;
+}
+
+/* Connect to HOST when it is a number, which needs no looking up: *ret_r is how that went. */
+SUSPENDS static bool dial_number(Redis *redis, const char *host, uint16_t port, Stream **ret_stream,
+                                 int *ret_r)
+{
+    bool is_ipv6 = strchr(host, ':') != NULL;
+    char text[300];
+    NetAddress address;
+
+    (void) snprintf(text, sizeof(text), "%s%s%s:%u", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "",
+                    port);
+    if (net_address_parse(str_from_c(text), &address) < 0)
+        return false;
+    *ret_r = redis_unavailable(dial_address(redis, &address, ret_stream));
+    return true;
+}
+
 SUSPENDS static int dial_tcp(Redis *redis, const RedisHost *host, Stream **ret_stream)
 {
     Lookup lookup = { .n = 0 };
@@ -80,17 +105,15 @@ SUSPENDS static int dial_tcp(Redis *redis, const RedisHost *host, Stream **ret_s
     if (host->name.len >= sizeof(lookup.host))
         return fail(-ERR_UNAVAILABLE, "the host's name is too long");
     copy_text(lookup.host, sizeof(lookup.host), host->name);
+    if (dial_number(redis, lookup.host, host->port, ret_stream, &r))
+        return r;
     (void) snprintf(lookup.port, sizeof(lookup.port), "%u", host->port);
     r = sl_offload(look_up, &lookup, .name = "look up a redis host");
     if (r < 0)
         return redis_unavailable(r);
     for (size_t i = 0; i < lookup.n; i++) {
-        r = stream_connect(&lookup.addresses[i], ret_stream);
-        if (r == 0) {
-            guard_socket((*ret_stream)->fd, redis->opts.answer_ms);
-            return 0;
-        }
-        if (sl_is_cancelled())
+        r = dial_address(redis, &lookup.addresses[i], ret_stream);
+        if (r == 0 || sl_is_cancelled())
             break;
     }
     return redis_unavailable(r);

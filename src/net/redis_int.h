@@ -163,13 +163,14 @@ struct RedisNode {
     bool is_master;              /* in redis->masters: calls may be routed to it */
     bool is_running;             /* has its fiber */
     bool is_wanted;              /* shall have it */
-    bool is_staying;             /* while the masters are set */
-    RedisGreeting greeting;      /* of the last connect */
+    int64_t made_ns;
+    RedisGreeting greeting; /* of the last connect */
 
     /* the connection */
     RedisLine line;
     bool is_up;
     bool was_up;
+    int64_t up_ns; /* since when */
     bool is_tried; /* the first connect has ended, in first_r and first_err */
     int first_r;
     Err first_err;
@@ -229,7 +230,6 @@ struct Redis {
 
     bool is_map_stale; /* the topology's fiber shall look again */
     sl_cond map_wanted;
-    sl_cond map_changed;
 
     PendingQueue later;
     Pending *free_pendings;

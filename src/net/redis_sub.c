@@ -103,6 +103,8 @@ static void leave(Redis *redis, RedisSub *sub)
 
     if (line && line->is_up && sub->is_asked_ && !is_shared(redis, sub))
         say(line, is_shard(redis, sub) ? "SUNSUBSCRIBE" : "UNSUBSCRIBE", sub->channel);
+    if (line)
+        sl_cond_wake_one(&line->changed); /* it may have been the last one */
     sub->line_ = NULL;
     sub->is_asked_ = false;
     sub->is_live_ = false;
@@ -166,6 +168,7 @@ static void ended(RedisSubLine *line, Str channel)
         sub->is_live_ = false;
         sub->is_asked_ = false;
         sub->line_ = NULL;
+        sl_cond_wake_one(&line->changed);
         redis_topology_refresh(line->redis);
     }
 }
@@ -248,6 +251,8 @@ SUSPENDS static int write_asks(RedisSubLine *line)
     for (;;) {
         if (line->out.len > 0)
             r = flush(line);
+        if (r == 0 && !has_any(line))
+            r = fail(-ERR_CLOSED, "nobody hears it");
         if (r < 0)
             return r;
         sl_scope_begin(&scope, .deadline_ns = look_at_ns(line));
@@ -325,7 +330,7 @@ SUSPENDS static int line_run(void *arg)
     while (has_any(line)) {
         r = connect_and_serve(line);
         forget_line(line);
-        if (r == -ECANCELED)
+        if (r == -ECANCELED || !has_any(line))
             break;
         redis_say(line->redis->last_error, "%s: messages: %.120s", line->node->name, err_text(r));
         redis_topology_lost(line->node);

@@ -575,7 +575,7 @@ SUSPENDS static void prepare_replicas(World *world)
 TEST(writes_that_wait_for_replicas)
 {
     on_loops((World){
-        .check = check_replicas, .prepare = prepare_replicas, .opts = { .answer_ms = 400 } });
+        .check = check_replicas, .prepare = prepare_replicas, .opts = { .answer_ms = 1600 } });
 }
 
 SUSPENDS static void check_aof(World *world)

@@ -24,9 +24,45 @@
 
 #define LOOK_AGAIN_MIN_MS 20          /* between two looks at the map */
 #define LOOK_FIRST_MS     INT64_C(50) /* before the next look while a master is not to be reached */
+#define FORGET_MS         60000 /* before the record of a node without use may become another's */
 #define LOOK_LAST_MS      INT64_C(1000)
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
+
+/* Whether nobody would miss NODE: a cluster whose nodes change their names leaves many behind. */
+static bool is_forgotten(const Redis *redis, const RedisNode *node)
+{
+    if (node->is_master || node->is_running || node->is_wanted || node->sub || node->unsent.first ||
+        sl_now_ns() - node->made_ns < FORGET_MS * NS_PER_MS)
+        return false;
+    for (size_t slot = 0; redis->slots && slot < REDIS_SLOTS; slot++)
+        if (redis->slots[slot] == node)
+            return false;
+    return true;
+}
+
+/* A new node, or one that is forgotten; NULL when there are too many. */
+static RedisNode *node_new(Redis *redis)
+{
+    RedisNode *node = NULL;
+
+    if (redis->n_nodes < ARRAY_LEN(redis->nodes)) {
+        node = mem_new(RedisNode);
+        redis->nodes[redis->n_nodes++] = node;
+    }
+    for (size_t i = 0; !node && i < redis->n_nodes; i++)
+        if (is_forgotten(redis, redis->nodes[i])) {
+            node = redis->nodes[i];
+            if (node->tail)
+                redis_chunk_unref(redis, node->tail);
+            *node = (RedisNode){ .redis = NULL };
+        }
+    if (!node)
+        return NULL;
+    node->redis = redis;
+    node->made_ns = sl_now_ns();
+    return node;
+}
 
 RedisNode *redis_node_at(Redis *redis, Str host, uint16_t port)
 {
@@ -37,17 +73,17 @@ RedisNode *redis_node_at(Redis *redis, Str host, uint16_t port)
         if (node->host.port == port && str_eq(node->host.name, host))
             return node;
     }
-    if (redis->n_nodes == ARRAY_LEN(redis->nodes) || host.len >= sizeof(node->host_name))
+    if (host.len >= sizeof(node->host_name))
         return NULL;
-    node = mem_new(RedisNode);
-    node->redis = redis;
+    node = node_new(redis);
+    if (!node)
+        return NULL;
     memcpy(node->host_name, host.data, host.len);
     node->host = (RedisHost){ .name = str_from(node->host_name, host.len), .port = port };
     if (port > 0)
         (void) snprintf(node->name, sizeof(node->name), "%s:%u", node->host_name, port);
     else
         (void) snprintf(node->name, sizeof(node->name), "%s", node->host_name);
-    redis->nodes[redis->n_nodes++] = node;
     return node;
 }
 
@@ -83,28 +119,34 @@ RedisNode *redis_node_for(Redis *redis, int32_t slot)
     return redis->masters[0];
 }
 
+/* NODE has lost its place: what it has goes to where its slots are. */
+static void leave_node(RedisNode *node)
+{
+    node->is_master = false;
+    redis_node_break(node, "it is no longer a master");
+    if (!node->is_up)
+        redis_take_back(node, "the node is no longer a master");
+}
+
 /* MASTERS are the nodes from here on. Those that no longer are, are left. */
 static void set_masters(Redis *redis, RedisNode *const *masters, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        masters[i]->is_staying = true;
-    for (size_t i = 0; i < redis->n_masters; i++) {
-        RedisNode *node = redis->masters[i];
+    RedisNode *old[LIMIT_REDIS_NODES];
+    size_t n_old = redis->n_masters;
 
-        if (node->is_staying)
-            continue;
-        node->is_master = false;
-        redis_node_break(node, "it is no longer a master");
-    }
+    memcpy(old, redis->masters, n_old * sizeof(old[0]));
+    for (size_t i = 0; i < n_old; i++)
+        old[i]->is_master = false;
     redis->n_masters = n;
     for (size_t i = 0; i < n; i++) {
         redis->masters[i] = masters[i];
         masters[i]->is_master = true;
-        masters[i]->is_staying = false;
         redis_node_want(masters[i]);
     }
+    for (size_t i = 0; i < n_old; i++)
+        if (!old[i]->is_master)
+            leave_node(old[i]);
     redis_subs_moved(redis);
-    sl_cond_wake_all(&redis->map_changed);
 }
 
 /* ---- one server ----------------------------------------------------------------------------- */
@@ -469,8 +511,7 @@ void redis_topology_refresh(Redis *redis)
 
 void redis_topology_lost(RedisNode *node)
 {
-    if (node->is_master)
-        redis_topology_refresh(node->redis);
+    redis_topology_refresh(node->redis);
 }
 
 static bool is_whole(const Redis *redis)

@@ -29,7 +29,7 @@ for i in 1 2; do
 done
 
 mkdir redis
-in_hub redis-server --port 6390 --bind 10.91.0.1 127.0.0.1 --protected-mode no --dir "$SCRATCH/redis" --save "" \
+ip netns exec "$hub" redis-server --port 6390 --bind 10.91.0.1 127.0.0.1 --protected-mode no --dir "$SCRATCH/redis" --save "" \
     --logfile redis.log >/dev/null 2>&1 &
 ENGINES+=($!)
 hub_answers()
@@ -47,7 +47,7 @@ worker() # NAME NAMESPACE: a worker of one job at a time there; its pid in WORKE
 }
 
 # The API stands in the hub and is asked there.
-in_hub "$PROGRAM" serve --store redis://10.91.0.1:6390 --listen 127.0.0.1:7590 --lease 1s >api.out 2>api.log </dev/null &
+ip netns exec "$hub" "$PROGRAM" serve --store redis://10.91.0.1:6390 --listen 127.0.0.1:7590 --lease 1s >api.out 2>api.log </dev/null &
 ENGINES+=($!)
 LOG=api.log
 ask()

@@ -321,9 +321,9 @@ bench: ## measure, beside the rivals (T=rt for one part)
 	$(Q)$(MAKE) VARIANT=release build bench-programs
 	$(Q)OUT=$(OUT) bench/run $(T)
 
-chaos: ## kill the engine again and again while it works (ROUNDS=1000)
+chaos: ## kill the engine again and again while it works (ROUNDS=1000; REDIS=server|cluster SECONDS=60)
 	$(Q)$(MAKE) VARIANT=release build tests-programs
-	$(Q)OUT=$(OUT) tests/chaos/run $(ROUNDS)
+	$(Q)OUT=$(OUT) $(if $(REDIS),tests/chaos/redis $(REDIS) $(SECONDS),tests/chaos/run $(ROUNDS))
 
 sim: $(OUT)/tests/sim ## the engine in the simulator (SEED=n for one run, otherwise 200 seeds)
 	$(Q)$(OUT)/tests/sim $(if $(SEED),--seed $(SEED),--seeds 200)

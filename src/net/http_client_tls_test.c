@@ -1,6 +1,6 @@
 /*
- * The HTTP client over TLS and HTTP/2, against an nginx of its own (nginx_test.h). The first site is
- * a proxy that tunnels, the second says nothing.
+ * The HTTP client over TLS and HTTP/2, against an nginx of its own (nginx_test.h). The first site
+ * is a proxy that tunnels, the second says nothing.
  */
 #include "net/http_client_world_int.h"
 

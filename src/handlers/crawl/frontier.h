@@ -120,8 +120,8 @@ MUST SUSPENDS int frontier_begin_mark(Frontier *frontier, uint64_t *ret_mark);
 MUST SUSPENDS int frontier_end_mark(Frontier *frontier, uint64_t mark, Str positions);
 
 /*
- * Keep COOKIES (a cookies.txt) in the state file, in place of those that are there, for whoever goes
- * on; COOKIE_FILE tells from which file of the user they began. Nothing without a state file.
+ * Keep COOKIES (a cookies.txt) in the state file, in place of those that are there, for whoever
+ * goes on; COOKIE_FILE tells from which file of the user they began. Nothing without a state file.
  */
 void frontier_keep_cookies(Frontier *frontier, Str cookies, uint64_t cookie_file);
 

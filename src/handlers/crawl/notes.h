@@ -1,10 +1,10 @@
 /*
  * Notes: what stood in a crawl's way, and why, for the closing report.
  *
- * Outcomes count (outcome.h); a note says what a count cannot: which line of which robots.txt turned
- * pages away, why a robots.txt could not be had, which list was longer than what is read of it. The
- * same note is counted, not repeated. No more than LIMIT_CRAWL_NOTES different ones are kept; of
- * further ones is only known how many there were.
+ * Outcomes count (outcome.h); a note says what a count cannot: which line of which robots.txt
+ * turned pages away, why a robots.txt could not be had, which list was longer than what is read of
+ * it. The same note is counted, not repeated. No more than LIMIT_CRAWL_NOTES different ones are
+ * kept; of further ones is only known how many there were.
  */
 #pragma once
 

@@ -82,7 +82,7 @@ MUST int serve_wait_end(Serve *serve, ServeWait *wait, int r);
 
 /* Whether the store answers, known within LIMIT_SERVE_PING_MS: 0, or why it does not. */
 MUST SUSPENDS int serve_ping(Serve *serve);
-MUST int serve_ping_start(Serve *serve, sl_nursery *nursery);
+MUST SUSPENDS int serve_ping_start(Serve *serve, sl_nursery *nursery);
 SUSPENDS void serve_ping_stop(Serve *serve);
 
 /*

@@ -38,7 +38,29 @@ counts=$OUT
 run_out sluice store migrate "lmdb:$SCRATCH/one" "lmdb:$SCRATCH/two" --dry-run
 expect "exit of the dry run" 0 "$STATUS"
 expect "what it would move" "$counts" "$OUT"
+# Every job but the running one, word for word, in the order of its line.
+dump()
+{
+    local state
+
+    for state in scheduled available pending completed retryable cancelled discarded; do
+        http GET "/ojs/v1/jobs?state=$state&limit=200"
+        expect_status 200
+        "$PYTHON" -c '
+import json, sys
+for job in json.loads(sys.argv[1])["jobs"]:
+    if job["queue"] != "many":
+        print(json.dumps(job))' "$HTTP_BODY"
+        http GET "/ojs/v1/jobs?state=$state&limit=50&queue=many"
+        echo "$state $(value jobs)"
+    done
+}
+
 start_engine --store "lmdb:$SCRATCH/one" --workers 0
+dump | LC_ALL=C sort >before
+http GET "/ojs/v1/jobs?state=available&limit=50&queue=line"
+line=$(value jobs)
+[ "$(wc -l <before)" -gt 10 ] || fail "there are no jobs to compare"
 stop_engine
 
 # FROM TO: kill it again and again, then let it end.
@@ -64,6 +86,10 @@ move()
 look()
 {
     start_engine --store "$1" --workers 0
+    dump | LC_ALL=C sort >after
+    cmp -s before after || fail "jobs are not what they were: $(diff before after | head -n 4 | cut -c 1-400)"
+    http GET "/ojs/v1/jobs?state=available&limit=50&queue=line"
+    expect "the line" "$line" "$(value jobs)"
     http GET "/ojs/v1/jobs/$done_job"
     expect "state of a completed job" completed "$(value job.state)"
     expect "its result" '[{"a": 1.0}]' "$(value job.result)"

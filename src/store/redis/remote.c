@@ -79,10 +79,8 @@ SUSPENDS static StoreOp *run_op(RemoteLoop *loop, StoreOp *op)
     case STORE_WAIT: remote_wait(loop, op); return op;
     case STORE_WATCH: remote_watch(loop, op); return op;
     case STORE_CHECK: remote_check(loop, op); return op;
-    case STORE_IMPORT:
-    case STORE_KEYS:
-        op_set_error(op, -ERR_UNSUPPORTED, "jobs cannot be moved to or from Redis by this version");
-        return op;
+    case STORE_IMPORT: remote_import(loop, op); return op;
+    case STORE_KEYS: remote_keys(loop, op); return op;
     case STORE_CANCEL: UNREACHABLE("a parked operation is taken back by cancelling its fiber");
     }
     UNREACHABLE("an operation that is none");

@@ -43,6 +43,7 @@
  * remote_leave.c  what a loop says to the server when it ends
  * remote_events.c moves that are made, here and elsewhere
  * remote_check.c  STORE_CHECK
+ * remote_import.c a move from another store, or to it
  */
 #pragma once
 
@@ -265,6 +266,11 @@ SUSPENDS void remote_one(RemoteLoop *loop, RemotePart *part, StoreOp *op, Script
 SUSPENDS void remote_each(RemoteLoop *loop, StoreOp *op);
 SUSPENDS void remote_queues(RemoteLoop *loop, StoreOp *op);
 SUSPENDS void remote_list(RemoteLoop *loop, StoreOp *op);
+
+/* ---- remote_import.c ------------------------------------------------------------------------- */
+
+SUSPENDS void remote_import(RemoteLoop *loop, StoreOp *op);
+SUSPENDS void remote_keys(RemoteLoop *loop, StoreOp *op);
 
 /* ---- remote_leave.c -------------------------------------------------------------------------- */
 

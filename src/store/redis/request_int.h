@@ -29,6 +29,8 @@ typedef enum ScriptKind {
     SCRIPT_META,
     SCRIPT_WORKER,
     SCRIPT_WORKERS,
+    SCRIPT_IMPORT,
+    SCRIPT_KEYS,
     SCRIPT_COUNT,
 } ScriptKind;
 
@@ -124,6 +126,20 @@ MUST int answer_beat(const RespValue *reply, StoreBeat *const *beats, size_t n);
 MUST int request_one(Arena *arena, const RequestHead *head, bool has_functions, const StoreOp *op,
                      Str process, Request *ret);
 MUST int answer_one(const RespValue *reply, StoreOp *op);
+
+/*
+ * Of one STORE_IMPORT the N jobs and N_KEYS keys that lie in this partition; WALL_MS is the server's
+ * time as far as it is known. The answer adds to n_added.
+ */
+MUST int request_import(Arena *arena, const RequestHead *head, bool has_functions,
+                        const StoreImport *const *jobs, size_t n, const StoreKey *const *keys,
+                        size_t n_keys, int64_t wall_ms, Request *ret);
+MUST int answer_import(const RespValue *reply, StoreOp *op);
+
+/* A page of the idempotency keys; CURSOR is the server's, as NEXT gave it, empty at both ends. */
+MUST int request_keys(Arena *arena, const RequestHead *head, bool has_functions, Str cursor,
+                      Request *ret);
+MUST int answer_keys(const RespValue *reply, StoreOp *op, Buf *next);
 
 /* The server's time in an answer, ms. */
 int64_t answer_now_ms(const RespValue *reply);

@@ -452,6 +452,8 @@ int answer_one(const RespValue *reply, StoreOp *op)
     case SCRIPT_PUSH:
     case SCRIPT_WORK:
     case SCRIPT_BEAT:
+    case SCRIPT_IMPORT:
+    case SCRIPT_KEYS:
     case SCRIPT_COUNT: break;
     }
     UNREACHABLE("no script of this file");

@@ -238,14 +238,48 @@ static void add_record_section(Buf *out, uint8_t tag, Str value, const Job *job,
     add_section(out, name, value);
 }
 
-int value_add_new(Arena *arena, Str record, Buf *head_text, Buf *tail)
+/* The first line behind the number in line, and the sections. */
+static int add_tail(Arena *arena, Str record, const RecordHead *head, Buf *tail)
 {
-    Str body = record_body(record), queue, value;
-    RecordHead head;
+    Str body = record_body(record), value;
     size_t cursor = 0, n_errors = 0;
     uint8_t tag;
     Job job = { 0 };
     int r;
+
+    if (head->enqueued_ms != 0 && head->enqueued_ms == head->created_ms)
+        buf_add_c(tail, " =");
+    else
+        add_field(tail, head->enqueued_ms);
+    add_field(tail, head->created_ms);
+    add_field(tail, head->max_attempts);
+    add_field(tail, head->priority);
+    if (head->flags & RECORD_HAS_TIMEOUT)
+        add_field(tail, record_find_i64(body, RECORD_TIMEOUT));
+    if (head->flags & RECORD_HAS_LEASE)
+        add_field(tail, record_find_i64(body, RECORD_LEASE));
+    if (head->flags & RECORD_HAS_EXPIRES)
+        add_field(tail, record_find_i64(body, RECORD_EXPIRES));
+    if (head->reason != JOB_REASON_NONE) {
+        buf_add_char(tail, ' ');
+        buf_add_c(tail, job_reason_name(head->reason));
+    }
+    buf_add_char(tail, '\n');
+    while (record_next(body, &cursor, &tag, &value)) {
+        if ((tag == RECORD_RETRY || tag == RECORD_ERROR || tag == RECORD_RUN_AT) && !job.type.len) {
+            r = record_decode(arena, record, &job);
+            if (r < 0)
+                return r;
+        }
+        add_record_section(tail, tag, value, &job, &n_errors);
+    }
+    return 0;
+}
+
+int value_add_new(Arena *arena, Str record, Buf *head_text, Buf *tail)
+{
+    Str body = record_body(record), queue;
+    RecordHead head;
 
     record_head_get(body, &head);
     ASSERT(head.state == JOB_AVAILABLE || head.state == JOB_SCHEDULED || head.state == JOB_PENDING);
@@ -259,29 +293,58 @@ int value_add_new(Arena *arena, Str record, Buf *head_text, Buf *tail)
     add_flags(head_text, &head);
     add_field(head_text, head.state == JOB_PENDING ? head.created_ms : head.due_ms);
 
-    if (head.enqueued_ms != 0 && head.enqueued_ms == head.created_ms)
-        buf_add_c(tail, " =");
-    else
-        add_field(tail, head.enqueued_ms);
-    add_field(tail, head.created_ms);
-    add_field(tail, head.max_attempts);
-    add_field(tail, head.priority);
-    if (head.flags & RECORD_HAS_TIMEOUT)
-        add_field(tail, record_find_i64(body, RECORD_TIMEOUT));
-    if (head.flags & RECORD_HAS_LEASE)
-        add_field(tail, record_find_i64(body, RECORD_LEASE));
-    if (head.flags & RECORD_HAS_EXPIRES)
-        add_field(tail, record_find_i64(body, RECORD_EXPIRES));
-    buf_add_char(tail, '\n');
-    while (record_next(body, &cursor, &tag, &value)) {
-        if ((tag == RECORD_RETRY || tag == RECORD_ERROR || tag == RECORD_RUN_AT) && !job.type.len) {
-            r = record_decode(arena, record, &job);
-            if (r < 0)
-                return r;
-        }
-        add_record_section(tail, tag, value, &job, &n_errors);
-    }
-    return 0;
+    return add_tail(arena, record, &head, tail);
+}
+
+/* What a final job's flags have beside those of its push. */
+static void add_end_flags(Buf *out, const RecordHead *head)
+{
+    size_t before = out->len;
+
+    if (head->flags & RECORD_DEAD_LETTER)
+        buf_add_char(out, 'D');
+    add_flags(out, head);
+    if (out->len > before + 1 && out->data[out->len - 1] == '-')
+        out->len--; /* there is a flag, so no sign that there is none */
+    if (head->reason == JOB_REASON_NONE)
+        return;
+    if (out->len == before + 1 && out->data[before] == '-')
+        out->len--;
+    buf_add_char(out, 'R');
+}
+
+int value_add_any(Arena *arena, Str record, Str holder, Buf *head_text, Buf *front, Buf *tail)
+{
+    Str body = record_body(record), queue;
+    RecordHead head;
+
+    record_head_get(body, &head);
+    if (!record_find(body, RECORD_QUEUE, &queue))
+        return fail(-ERR_STORE_FORMAT, "a job has no queue");
+    buf_add_c(head_text, job_state_name(head.state));
+    add_field(head_text, head.fence);
+    buf_add_char(head_text, ' ');
+    value_add_name(head_text, queue);
+    add_field(head_text, head.priority);
+    add_field(head_text, head.state == JOB_PENDING ? head.created_ms : head.due_ms);
+    buf_add_c(head_text, head.flags & RECORD_DEAD_LETTER ? " 1" : " 0");
+
+    buf_add_c(front, job_state_name(head.state));
+    add_field(front, head.state == JOB_PENDING || head.state == JOB_AVAILABLE ? 0 : head.due_ms);
+    add_field(front, head.fence);
+    buf_add_char(front, ' ');
+    add_end_flags(front, &head);
+    buf_add_char(front, ' ');
+    value_add_name(front, head.state == JOB_ACTIVE ? holder : (Str){ 0 });
+    buf_add_char(front, ' ');
+    value_add_name(front, queue);
+    add_field(front, head.attempt);
+    add_field(front, head.started_ms);
+    add_field(front, head.lease_length_ms);
+    add_field(front, head.lost);
+    add_field(front, head.retry_delay_ms);
+    buf_add_char(front, ' ');
+    return add_tail(arena, record, &head, tail);
 }
 
 /* ---- text to record -------------------------------------------------------------------------- */

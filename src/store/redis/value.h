@@ -35,9 +35,9 @@ void value_add_result(Buf *out, Str result);
 MUST int value_add_error(Arena *arena, Buf *out, const JobError *error);
 
 /*
- * The record of job ID_TEXT, whose text is TEXT, appended to OUT (id and body, without a length). An
- * active job's lease ends at UNTIL_MS unless that is below zero. *RET_HOLDER is the name of an
- * active job's holder. 0, -ERR_STORE_FORMAT or -ENOMEM.
+ * The record of job ID_TEXT, whose text is TEXT, appended to OUT (id and body, without a length).
+ * An active job's lease ends at UNTIL_MS unless that is below zero; *RET_HOLDER is its holder's
+ * name. 0, -ERR_STORE_FORMAT or -ENOMEM.
  */
 MUST int value_to_record(Arena *arena, Str id_text, Str text, int64_t until_ms, Buf *out,
                          Str *ret_holder);

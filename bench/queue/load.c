@@ -2,7 +2,7 @@
  * Load for the queue's HTTP API: N connections that push jobs and read the answers.
  *
  *   load PORT [--connections 64] [--batch 1] [--seconds 5] [--jobs N] [--rate R] [--type T]
- *        [--bytes 100] [--calm 1]
+ *        [--bytes 100] [--calm 1] [--args JSON]
  *
  * Closed loop: each connection sends its next request when it has the answer to the last. With
  * --rate the whole sends R requests a second instead, evenly spaced, and each job's argument is the
@@ -25,6 +25,7 @@
 #define CONNECTIONS_MAX 4096
 #define ANSWER_BYTES    (32 << 20)
 #define BYTES_MAX       65536
+#define ARGS_MAX        256
 
 typedef struct Connection {
     int fd;
@@ -43,6 +44,7 @@ typedef struct Load {
     double rate;
     const char *type;
     long bytes;
+    const char *args; /* instead of BYTES of text; or NULL */
     long is_calm;
     char *request;
     size_t request_len;
@@ -84,6 +86,8 @@ static size_t job_text(const Load *load, char *out, size_t cap)
     if (load->rate > 0)
         return (size_t) snprintf(out, cap, "{\"type\":\"%s\",\"args\":[%.0f]}", load->type,
                                  now() * 1e9);
+    if (load->args)
+        return (size_t) snprintf(out, cap, "{\"type\":\"%s\",\"args\":%s}", load->type, load->args);
     len = (size_t) snprintf(out, cap, "{\"type\":\"%s\",\"args\":[\"", load->type);
     memset(out + len, 'x', (size_t) load->bytes);
     len += (size_t) load->bytes;
@@ -246,6 +250,8 @@ int main(int argc, char **argv)
             load.type = value;
         else if (!strcmp(name, "--bytes"))
             load.bytes = atol(value);
+        else if (!strcmp(name, "--args") && strlen(value) <= ARGS_MAX)
+            load.args = value;
         else if (!strcmp(name, "--calm"))
             load.is_calm = atol(value);
     }

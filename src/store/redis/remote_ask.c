@@ -119,12 +119,17 @@ static bool is_missing_script(const RespValue *reply)
     return resp_is_error(reply, "NOSCRIPT") || has_word(reply->text, "Function not found");
 }
 
+static bool is_out_of_room(const RespValue *reply)
+{
+    return has_word(reply->text, "OOM command not allowed") || resp_is_error(reply, "OOM");
+}
+
 static int code_of(const RespValue *reply)
 {
     static const char *const later[] = { "MISCONF",     "NOREPLICAS", "BUSY",     "LOADING",
                                          "CLUSTERDOWN", "MASTERDOWN", "READONLY", "TRYAGAIN" };
 
-    if (has_word(reply->text, "OOM command not allowed") || resp_is_error(reply, "OOM"))
+    if (is_out_of_room(reply))
         return -ERR_STORE_FULL;
     if (resp_is_error(reply, "NOPERM") || resp_is_error(reply, "NOAUTH") ||
         resp_is_error(reply, "WRONGPASS"))
@@ -142,7 +147,7 @@ static void take_refusal(Ask *ask)
     Str text = str_cut_utf8(reply->text, 120);
 
     ask->r = code_of(reply);
-    if (ask->r == -ERR_STORE_FULL)
+    if (is_out_of_room(reply))
         snprintf(ask->why, sizeof(ask->why),
                  "the Redis server has reached its maxmemory; nothing was added");
     else if (has_word(reply->text, "SLUICEEPOCH"))

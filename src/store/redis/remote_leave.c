@@ -12,7 +12,8 @@
 #include "base/log.h"
 #include "store/redis/value.h"
 
-static void run_command(RemotePart *part, Arena *arena, const char *const *argv, size_t argc)
+SUSPENDS static void run_command(RemotePart *part, Arena *arena, const char *const *argv,
+                                 size_t argc)
 {
     RespValue reply;
     Err err;

@@ -384,7 +384,7 @@ SUSPENDS static void ask(ParkedLease *parked)
     memcpy(left, parked->asked, n_parts * sizeof(bool));
     op->why[0] = '\0';
     parked->is_full = remote_lease(parked->loop, op, left, true);
-    if (op->r == -ERR_STORE && parked->loop->lost_turn != turn)
+    if (op->r < 0 && parked->loop->lost_turn != turn)
         op->r = STORE_MORE; /* what was there is gone; what comes is waited for */
     end_ask(parked, left);
     for (uint32_t p = 0; p < n_parts; p++)

@@ -24,7 +24,8 @@ typedef struct World {
     StoreSeams seams;
 } World;
 
-static inline int world_open_with(World *world, Str durability, bool allow_eviction, Store **ret)
+SUSPENDS static inline int world_open_with(World *world, Str durability, bool allow_eviction,
+                                           Store **ret)
 {
     StoreOpts opts = { .config = { .nursery = world->nursery,
                                    .durability = durability,
@@ -35,7 +36,7 @@ static inline int world_open_with(World *world, Str durability, bool allow_evict
     return store_open(&opts, ret);
 }
 
-static inline Store *world_open(World *world)
+SUSPENDS static inline Store *world_open(World *world)
 {
     Store *store = NULL;
 
@@ -49,7 +50,7 @@ typedef struct WorldRun {
     void (*body)(World *world);
 } WorldRun;
 
-static inline int world_main(void *arg)
+SUSPENDS static inline int world_main(void *arg)
 {
     WorldRun *run = arg;
     AUTO(sl_nursery_close) sl_nursery *nursery = sl_nursery_open(.name = "world");
@@ -74,7 +75,7 @@ static inline void world_run(void (*body)(World *world), unsigned partitions,
 }
 
 /* One command to the server, words separated by spaces; its answer is not looked at. */
-static inline void world_command(World *world, const char *words)
+SUSPENDS static inline void world_command(World *world, const char *words)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
     Redis *redis = NULL;
@@ -111,7 +112,7 @@ static inline unsigned job_number(Str record)
     return (unsigned) id.bytes[14] << 8 | id.bytes[15];
 }
 
-static inline int job_push(Store *store, unsigned n, const char *queue, const char *type)
+SUSPENDS static inline int job_push(Store *store, unsigned n, const char *queue, const char *type)
 {
     AUTO(buf_deinit) Buf buf = { 0 };
     JobSpec spec = { .id = job_id(n), .type = str_from_c(type), .queue = str_from_c(queue) };
@@ -140,7 +141,7 @@ static inline void lease_init(StoreOp *op, const Str *queue, size_t max, bool wa
 }
 
 /* Lease up to MAX into IDS; how many. */
-static inline size_t jobs_lease(Store *store, const char *queue, size_t max, unsigned *ids)
+SUSPENDS static inline size_t jobs_lease(Store *store, const char *queue, size_t max, unsigned *ids)
 {
     Str name = str_from_c(queue), record;
     size_t cursor = 0, n = 0;
@@ -155,7 +156,7 @@ static inline size_t jobs_lease(Store *store, const char *queue, size_t max, uns
     return n;
 }
 
-static inline int job_complete(Store *store, unsigned n)
+SUSPENDS static inline int job_complete(Store *store, unsigned n)
 {
     StoreMove move = { .id = job_id(n), .from = JOB_IN(ACTIVE), .to = JOB_COMPLETED };
     AUTO(store_op_deinit) StoreOp op = { .kind = STORE_MOVE, .move = { .moves = &move, .n = 1 } };
@@ -166,7 +167,7 @@ static inline int job_complete(Store *store, unsigned n)
     return r < 0 ? r : move.r;
 }
 
-static inline bool job_head(Store *store, unsigned n, RecordHead *head)
+SUSPENDS static inline bool job_head(Store *store, unsigned n, RecordHead *head)
 {
     AUTO(store_op_deinit) StoreOp op = { .kind = STORE_GET, .get.id = job_id(n) };
     size_t cursor = 0;
@@ -179,7 +180,7 @@ static inline bool job_head(Store *store, unsigned n, RecordHead *head)
     return true;
 }
 
-static inline void store_check(Store *store)
+SUSPENDS static inline void store_check(Store *store)
 {
     AUTO(store_op_deinit) StoreOp op = { .kind = STORE_CHECK };
 

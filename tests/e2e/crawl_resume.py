@@ -4,6 +4,7 @@ The moments are chosen by a seed and by what the playground has been asked for s
 clock. A round that fails says its seed: CRAWL_SEED=n runs that one alone.
 """
 
+import fcntl
 import os
 import random
 import resource
@@ -12,6 +13,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import termios
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -121,6 +123,11 @@ def interrupts():
     demo.stop()
 
 
+def unread(pipe):
+    """Bytes that wait in PIPE."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def second_interrupt():
     """The first ^C waits for standard output, which nobody reads; the second one does not."""
     demo = Demo("--products", "100")
@@ -129,7 +136,7 @@ def second_interrupt():
         [sys.argv[1], "crawl", demo.url + "/", "--follow", "--select", "all=body::html", "--out",
          "-"], stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.DEVNULL)
     os.close(writer)
-    wait_until("the pipe is full", lambda: demo.host()["requests"] >= 40)
+    wait_until("the pipe is full", lambda: unread(reader) >= 60000)
     process.send_signal(signal.SIGINT)
 
     def again():

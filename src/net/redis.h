@@ -75,12 +75,12 @@ typedef struct RedisAbout {
     bool has_waitaof;      /* Redis >= 7.2 */
     unsigned version;      /* 0xMMmmpp of the oldest node: 0x060200 is 6.2.0 */
     bool is_valkey;
-    unsigned protocol; /* 2 or 3 */
-    size_t n_nodes;    /* masters */
-    uint64_t calls;      /* asked */
-    uint64_t writes;     /* times that commands were given to a connection: calls share them */
-    uint64_t reconnects; /* lost connections made anew */
-    uint64_t resent;     /* calls sent once more */
+    unsigned protocol;    /* 2 or 3 */
+    size_t n_nodes;       /* masters */
+    uint64_t calls;       /* asked */
+    uint64_t writes;      /* times that commands were given to a connection: calls share them */
+    uint64_t reconnects;  /* lost connections made anew */
+    uint64_t resent;      /* calls sent once more */
     char last_error[200]; /* words of the last lost connection, NUL-terminated; empty for none */
 } RedisAbout;
 

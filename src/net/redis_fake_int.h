@@ -107,6 +107,8 @@ SUSPENDS static inline int talk(FakeConn *conn)
         arg = resp_item(&command, command.n - 1)->text;
         conn->fake->n_commands++;
         buf_add_str(&conn->fake->seen, arg);
+        if (command.n == 3 && str_eq_c(resp_item(&command, 1)->text, "1"))
+            buf_add_char(&conn->fake->seen, '!'); /* sent again, and says so */
         buf_add_char(&conn->fake->seen, ' ');
         r = conn->fake->serve(conn, resp_item(&command, 0)->text, arg);
         if (r != 0)

@@ -71,7 +71,7 @@ SUSPENDS static int launch_sentinel(World *world)
     char text[512];
     FILE *file;
 
-    *server = (Server){ .port = free_port() };
+    *server = (Server){ .port = free_port(), .is_tcp_only = true };
     (void) mkdir("sentinel", 0700);
     (void) snprintf(server->path, sizeof(server->path), "sentinel/sentinel.conf");
     (void) snprintf(text, sizeof(text),

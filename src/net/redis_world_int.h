@@ -27,6 +27,7 @@ typedef struct Server {
     char port_text[8];
     char dir[64];  /* in the test's folder */
     char path[96]; /* of its socket */
+    bool is_tcp_only;
     sl_process *process;
     const char *argv[SERVER_ARGS + 1];
     size_t argc;
@@ -91,15 +92,12 @@ static inline void server_init(Server *server, const char *name)
     server_arg(server, "no");
 }
 
-SUSPENDS static inline int server_wait(const Server *server)
+SUSPENDS static inline int wait_for_listener(const char *text)
 {
-    char text[64];
     NetAddress address;
-    int r;
+    int r = net_address_parse(str_from_c(text), &address);
 
-    (void) snprintf(text, sizeof(text), "127.0.0.1:%u", server->port);
-    r = net_address_parse(str_from_c(text), &address);
-    for (int i = 0; i < 500 && r == 0; i++) {
+    for (int i = 0; i < 1000 && r == 0; i++) {
         Stream *stream = NULL;
 
         if (stream_connect(&address, &stream) == 0) {
@@ -109,6 +107,19 @@ SUSPENDS static inline int server_wait(const Server *server)
         r = sl_sleep_ms(10);
     }
     return r < 0 ? r : fail(-ERR_UNAVAILABLE, "redis-server does not come up");
+}
+
+SUSPENDS static inline int server_wait(const Server *server)
+{
+    char text[128];
+    int r;
+
+    (void) snprintf(text, sizeof(text), "127.0.0.1:%u", server->port);
+    r = wait_for_listener(text);
+    if (r < 0 || server->is_tcp_only)
+        return r;
+    (void) snprintf(text, sizeof(text), "unix:%s", server->path);
+    return wait_for_listener(text);
 }
 
 SUSPENDS static inline int server_launch(Server *server)

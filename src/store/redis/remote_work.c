@@ -253,16 +253,16 @@ SUSPENDS static size_t lease_round(RemoteLoop *loop, StoreOp *lease, bool *wante
     return n;
 }
 
+/* Further rounds, until it has all; one more at most once it has something. */
 SUSPENDS static void lease_further(RemoteLoop *loop, StoreOp *lease, bool *wanted, bool registers)
 {
     bool had_some = lease->lease.n > 0;
 
     loop->turn++;
     while (lease->lease.n < lease->lease.max && lease->r >= 0) {
-        if (lease_round(loop, lease, wanted, registers) == 0)
+        if (lease_round(loop, lease, wanted, registers) == 0 || had_some)
             break;
-        if (had_some || lease->lease.n > 0)
-            break;
+        had_some = lease->lease.n > 0;
     }
     lease_end(lease);
 }

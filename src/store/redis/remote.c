@@ -118,15 +118,17 @@ static void on_wake(void *ctx, Str message, bool is_gap)
 /* Name the client: host, process, when, which loop, and a number that nobody else has drawn. */
 static void name_client(RemoteLoop *loop)
 {
-    char host[33] = "";
+    bool is_simulated = strcmp(sl_loop_name(), "sim") == 0; /* the same in every run */
+    char host[33] = "sim";
 
-    (void) gethostname(host, sizeof(host) - 1); /* an empty name does as well */
+    if (!is_simulated)
+        (void) gethostname(host, sizeof(host) - 1); /* any name will do */
     for (char *at = host; *at; at++) {
         if (!isalnum((unsigned char) *at) && *at != '-')
             *at = '.';
     }
-    snprintf(loop->client, sizeof(loop->client), "%s-%ld-%llx-%zu-%08llx", host, (long) getpid(),
-             (unsigned long long) sl_wall_ms(), loop->index,
+    snprintf(loop->client, sizeof(loop->client), "%s-%ld-%llx-%zu-%08llx", host,
+             is_simulated ? 0L : (long) getpid(), (unsigned long long) sl_wall_ms(), loop->index,
              (unsigned long long) (sl_random() & 0xffffffff));
 }
 

@@ -56,6 +56,27 @@ TEST(so_it_has_over_several_partitions)
     world_run(lose_answers, 4, NULL);
 }
 
+/* The server keeps an answer until it is told that it was heard. */
+static void hear_answers(World *world)
+{
+    static const char kept[] = "EVAL return\tredis.call('HLEN',redis.call('KEYS','*:ops:*')[1]) 0";
+    Store *store = world_open(world);
+    unsigned id;
+
+    for (unsigned i = 0; i < 300; i++) {
+        EXPECT_OK(job_push(store, i, "a", "t"));
+        EXPECT_EQ(jobs_lease(store, "a", 1, &id), 1);
+        EXPECT_OK(job_complete(store, i));
+    }
+    EXPECT_EQ(world_command(world, kept), 1); /* the last one's */
+    store_close(store);
+}
+
+TEST(an_answer_that_was_heard_is_forgotten)
+{
+    world_run(hear_answers, 1, NULL);
+}
+
 /* ---- scripts that are gone ------------------------------------------------------------------- */
 
 static void lose_scripts(World *world)

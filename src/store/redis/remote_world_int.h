@@ -74,14 +74,15 @@ static inline void world_run(void (*body)(World *world), unsigned partitions,
     redis_server_stop(&run.world.server);
 }
 
-/* One command to the server, words separated by spaces; its answer is not looked at. */
-SUSPENDS static inline void world_command(World *world, const char *words)
+/* One command to the server, words separated by spaces; its answer if it is a number. */
+SUSPENDS static inline int64_t world_command(World *world, const char *words)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
     Redis *redis = NULL;
     RedisUrl url;
     Str argv[8], rest = str_from_c(words);
     RedisCall call = { .argv = argv, .slot = REDIS_ANY, .arena = &arena };
+    int64_t number = 0;
 
     arena_init(&arena, 0);
     EXPECT_OK(redis_url_parse(&arena, str_from_c(world->url), &url));
@@ -91,7 +92,9 @@ SUSPENDS static inline void world_command(World *world, const char *words)
         argv[call.argc++] = str_cut(text, ' ', &rest);
     }
     EXPECT_OK(redis_call(redis, &call));
+    (void) resp_to_number(&call.reply, &number); /* most are none */
     redis_stop(redis);
+    return number;
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */

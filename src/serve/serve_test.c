@@ -1094,6 +1094,57 @@ API_TEST(readiness_says_why_not, false)
     EXPECT_STR(text_at(&answer, "state"), STR_C("terminate"));
 }
 
+/* Would catch a worker over HTTP that nobody sees, and one that is shown under another name. */
+API_TEST(workers_are_listed, true)
+{
+    Answer answer;
+
+    post(api, "/ojs/v1/workers/fetch", "{\"queues\":[\"q\"],\"worker_id\":\"far\"}");
+    post(api, "/ojs/v1/workers/heartbeat", "{\"worker_id\":\"near\",\"active_jobs\":[]}");
+    answer = ask(api, "GET", "/ojs/v1/workers", NULL);
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(json_len(at(&answer, "workers")), 2); /* the built-in one has no card here */
+    EXPECT_STR(text_at(&answer, "workers.0.id"), STR_C("far"));
+    EXPECT_STR(text_at(&answer, "workers.0.kind"), STR_C("http"));
+    EXPECT_STR(text_at(&answer, "workers.0.queues.0"), STR_C("q"));
+    EXPECT_STR(text_at(&answer, "workers.1.id"), STR_C("near"));
+    answer = ask(api, "GET", "/ojs/v1/workers?limit=1", NULL);
+    EXPECT_EQ(json_len(at(&answer, "workers")), 1);
+    EXPECT_STR(text_at(&answer, "pagination.next_cursor"), STR_C("far"));
+    answer = ask(api, "GET", "/ojs/v1/workers?limit=1&cursor=far", NULL);
+    EXPECT_STR(text_at(&answer, "workers.0.id"), STR_C("near"));
+    EXPECT(!at(&answer, "pagination.next_cursor"));
+}
+
+/* Would catch a process that leaves and keeps clients waiting, or connections open for ever. */
+API_TEST(a_server_that_retires, false)
+{
+    Answer answer = { 0 };
+    Stream *waiting = NULL, *kept = NULL;
+
+    EXPECT_OK(sim_net_connect(api->net, "api", &waiting));
+    EXPECT_OK(sim_net_connect(api->net, "api", &kept));
+    EXPECT_OK(send_request(waiting, "POST", "/ojs/v1/workers/fetch", "",
+                           str_from_c("{\"queues\":[\"none\"],\"wait\":\"600s\"}")));
+    EXPECT_OK(send_request(kept, "GET", "/healthz", "", str_from_c("")));
+    EXPECT_OK(read_answer(api, kept, false, &answer));
+    EXPECT(!str_eq_nocase(header(&answer, "Connection"), STR_C("close")));
+
+    serve_retire(api->serve, false);
+    EXPECT_OK(read_answer(api, waiting, false, &answer));
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(json_len(at(&answer, "jobs")), 0);
+    EXPECT(str_eq_nocase(header(&answer, "Connection"), STR_C("close")));
+    EXPECT_OK(send_request(kept, "GET", "/healthz", "", str_from_c("")));
+    EXPECT_OK(read_answer(api, kept, false, &answer));
+    EXPECT_EQ(answer.status, 200);
+    EXPECT(str_eq_nocase(header(&answer, "Connection"), STR_C("close")));
+    stream_close(waiting);
+    stream_close(kept);
+    while (serve_connections(api->serve) > 0 && !test_has_failed())
+        EXPECT_OK(sl_sleep_ms(1));
+}
+
 API_TEST(metrics_are_prometheus_text, false)
 {
     Answer answer = ask(api, "GET", "/metrics", NULL);

@@ -388,6 +388,7 @@ int remote_open(const StoreOpts *opts, void **ret_remote)
     init_scripts_once();
     pthread_mutex_init(&remote->notes_lock, NULL);
     arena_init(&remote->arena, 0);
+    atomic_store(&remote->wants_stats, true);
     r = configure(remote, opts);
     remote->n_loops = sl_loop_count();
     remote->home = sl_loop_index();
@@ -417,6 +418,7 @@ void remote_stats(void *ctx, StoreStats *ret_stats)
 {
     Remote *remote = ctx;
 
+    atomic_store(&remote->wants_stats, true);
     *ret_stats = (StoreStats){ .jobs = atomic_load(&remote->jobs),
                                .bytes = atomic_load(&remote->bytes),
                                .bytes_free = atomic_load(&remote->bytes_free),

@@ -186,6 +186,8 @@ SUSPENDS static void look_around(RemoteLoop *loop)
                  "gone",
                  (long long) emptied_ms);
     }
+    if (!atomic_exchange(&remote->wants_stats, false))
+        return; /* nobody has looked since the last time */
     look_at_memory(loop);
     count_jobs(loop);
 }

@@ -164,6 +164,7 @@ struct Remote {
     _Atomic int64_t emptied_ms; /* wall time at which a loss of everything was noticed; 0: never */
     _Atomic uint64_t jobs, bytes, bytes_free, commits, ops, parked;
     atomic_bool is_full;
+    atomic_bool wants_stats; /* somebody has looked at them */
     atomic_bool wants_events, is_want_posted;
     sl_task want_task;
 };

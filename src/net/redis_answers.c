@@ -21,7 +21,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LATER_MS 20 /* before a call that cannot be done now is tried again */
+#define LATER_MS      20 /* before a call that cannot be done now is tried again, at first */
+#define LATER_DOUBLED 4  /* times that this is doubled */
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
@@ -96,7 +97,9 @@ static void take_barrier(RedisNode *node, Str frame)
 void redis_put_later(Redis *redis, Pending *pending)
 {
     pending->redirects = 0;
-    pending->due_ns = sl_now_ns() + LATER_MS * NS_PER_MS;
+    pending->due_ns = sl_now_ns() + (LATER_MS << pending->waits) * NS_PER_MS;
+    if (pending->waits < LATER_DOUBLED)
+        pending->waits++;
     queue_push(&redis->later, pending);
     redis_watch(redis, pending->due_ns);
 }

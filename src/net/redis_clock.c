@@ -83,15 +83,17 @@ static void check_node(RedisNode *node, int64_t now_ns)
 
 static void check_later(Redis *redis, int64_t now_ns)
 {
-    PendingQueue due = { NULL, NULL };
+    PendingQueue all = { NULL, NULL }, due = { NULL, NULL };
     Pending *pending;
 
     expire(redis, &redis->later, now_ns);
     purge(redis, &redis->later, NULL);
-    while (redis->later.first && redis->later.first->due_ns <= now_ns)
-        queue_push(&due, queue_pop(&redis->later));
-    if (redis->later.first)
-        redis_watch(redis, redis->later.first->due_ns);
+    queue_append(&all, &redis->later);
+    while ((pending = queue_pop(&all))) {
+        queue_push(pending->due_ns <= now_ns ? &due : &redis->later, pending);
+        if (pending->due_ns > now_ns)
+            redis_watch(redis, pending->due_ns);
+    }
     while ((pending = queue_pop(&due)))
         redis_route_pending(redis, pending, false, NULL);
 }

@@ -85,9 +85,15 @@ static void gather(RedisNode *node, Batch *batch)
 
     batch->n = 0;
     batch->has_writes = false;
-    while ((pending = node->unsent.first) && batch_add(batch, pending, IOV_AT_ONCE)) {
+    while ((pending = node->unsent.first)) {
+        if (pending->call && !batch_add(batch, pending, IOV_AT_ONCE))
+            break;
         (void) queue_pop(&node->unsent); /* it is PENDING */
         node->unsent_bytes -= pending->len;
+        if (!pending->call) { /* its caller has left in time */
+            redis_pending_free(node->redis, pending);
+            continue;
+        }
         batch->has_writes |= pending->is_write;
         mark_sent(node, pending);
     }

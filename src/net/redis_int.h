@@ -72,6 +72,7 @@ typedef struct Pending {
     int32_t slot;
     unsigned sends;
     unsigned redirects;
+    unsigned waits;  /* times it was put into later */
     int r;           /* held: what it will be answered with */
     uint8_t skip;    /* answers that come before its own: ASKING's */
     bool is_asking;  /* its bytes begin with ASKING */

@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_AGAIN_MIN_MS 20          /* between two looks at the map */
+#define LOOK_AGAIN_MIN_MS 100         /* between two looks at the map */
 #define LOOK_FIRST_MS     INT64_C(50) /* before the next look while a master is not to be reached */
 #define FORGET_MS         60000 /* before the record of a node without use may become another's */
 #define LOOK_LAST_MS      INT64_C(1000)

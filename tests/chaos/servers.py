@@ -169,7 +169,12 @@ class Cluster:
         source = next(port for port, (_, slots) in owners.items() if slot in slots)
         target = next(port for port in owners if port != source)
         source_node, target_node = self.node(source), self.node(target)
-        target_node.call("CLUSTER", "SETSLOT", slot, "IMPORTING", owners[source][0])
+        try:
+            target_node.call("CLUSTER", "SETSLOT", slot, "IMPORTING", owners[source][0])
+        except RuntimeError as error:
+            if "already the owner" in str(error):
+                return target  # the first node had not heard of the last move yet
+            raise
         source_node.call("CLUSTER", "SETSLOT", slot, "MIGRATING", owners[target][0])
         while True:
             keys = source_node.call("CLUSTER", "GETKEYSINSLOT", slot, 50)

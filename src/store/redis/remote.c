@@ -12,7 +12,7 @@
  */
 #include "store/redis/remote_int.h"
 
-#include "base/log.h"
+#include "base/metrics.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -104,6 +104,9 @@ int remote_run(void *ctx, StoreOp *chain)
     for (StoreOp *op = chain; op; op = op->next)
         op = run_op(loop, op);
     loop->under_way--;
+    for (const StoreOp *op = chain; op; op = op->next)
+        remote_count(op);
+    metrics_add(METRIC_STORE_OPS, (int64_t) n);
     atomic_fetch_add_explicit(&remote->ops, n, memory_order_relaxed);
     return 0;
 }

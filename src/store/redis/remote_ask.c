@@ -17,6 +17,7 @@
 #include "store/redis/remote_int.h"
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 #include <stdio.h>
 
@@ -186,6 +187,7 @@ static void take_answer(Ask *ask, int r, const RedisCall *call)
     }
     if (!loop->remote->seams || !loop->remote->seams->now_ms)
         clock_hear(loop, answer_now_ms(&ask->reply));
+    metrics_add(METRIC_STORE_COMMITS, 1);
     atomic_fetch_add_explicit(&loop->remote->commits, 1, memory_order_relaxed);
 }
 
@@ -271,6 +273,7 @@ static void fail_lost(Ask *ask)
 void asks_run(RemoteLoop *loop, Ask **asks, size_t n)
 {
     Ask *few[4], **left = n <= ARRAY_LEN(few) ? few : mem_new_array(Ask *, n);
+    int64_t begun_ns = sl_clock_ns();
     sl_scope shield;
 
     memcpy(left, asks, n * sizeof(Ask *));
@@ -284,6 +287,7 @@ void asks_run(RemoteLoop *loop, Ask **asks, size_t n)
             log_debug("no new epoch yet", L_UINT("partition", asks[i]->part->index));
     }
     (void) sl_scope_end(&shield, 0);
+    metrics_observe(METRIC_STORE_SECONDS, sl_clock_ns() - begun_ns);
     if (left != few)
         mem_free(left);
 }

@@ -42,6 +42,7 @@
  * remote_care.c   what a fiber on each loop does now and then: clock, statistics, safety net
  * remote_leave.c  what a loop says to the server when it ends
  * remote_events.c moves that are made, here and elsewhere
+ * remote_count.c  metrics
  * remote_check.c  STORE_CHECK
  * remote_import.c a move from another store, or to it
  */
@@ -175,6 +176,10 @@ MUST SUSPENDS int remote_open(const StoreOpts *opts, void **ret_remote);
 SUSPENDS void remote_close(void *remote);
 MUST SUSPENDS int remote_run(void *remote, StoreOp *chain);
 void remote_stats(void *remote, StoreStats *ret_stats);
+
+/* ---- remote_count.c: metrics of an operation that is answered -------------------------------- */
+
+void remote_count(const StoreOp *op);
 
 /* ---- remote_ask.c: calls --------------------------------------------------------------------- */
 

@@ -90,7 +90,7 @@ SUSPENDS static int take_twice(void *arg)
     return 0;
 }
 
-/* Would catch sockets that do not arrive, others than were given, and a change of mind that counts. */
+/* Would catch sockets that do not arrive, and a change of mind that counts. */
 TEST(sockets_go_over)
 {
     World world = { .given = -1, .handover = HANDOVER_NULL };

@@ -2,6 +2,8 @@
 # `sluice work` needs a store that is elsewhere; the registry shows who works, and who does not any more.
 . "$(dirname "$0")/lib.sh"
 
+tab=$'\t' # between the cells of a table
+
 # --- refusals, which show no password ---------------------------------------------------------
 run_out sluice work --store "lmdb:$SCRATCH/store"
 expect_refusal "belongs to one process.*sluice up.*redis"
@@ -24,7 +26,7 @@ echo "memory:" >store-file
 start_engine --store-file "$SCRATCH/store-file" --queues mail,slow:2 --concurrency 3
 run_out sluice worker list
 expect "exit of worker list" 0 "$STATUS"
-expect_match "a line for the worker" "^worker-.*-$ENGINE-0	built-in	.*	$ENGINE	running	mail:1,slow:2	0/3	0	0" "$OUT"
+expect_match "a line for the worker" "^worker-.*-$ENGINE-0${tab}built-in${tab}.*${tab}$ENGINE${tab}running${tab}mail:1,slow:2${tab}0/3${tab}0${tab}0" "$OUT"
 
 http POST /ojs/v1/workers/fetch '{"queues":["x","y"],"worker_id":"far-away"}'
 expect_status 200
@@ -46,7 +48,7 @@ wait_state "$JOB" active
 kill -TERM "$ENGINE"
 is_draining()
 {
-    sluice worker list | grep -q "	draining	"
+    sluice worker list | grep -q "${tab}draining${tab}"
 }
 wait_for 10 is_draining || fail "the worker does not say that it drains: $(sluice worker list)"
 kill -TERM "$ENGINE"
@@ -76,7 +78,7 @@ start_work()
     "$PROGRAM" work --store "$store" --lease 2s "$@" >/dev/null 2>"$LOG" </dev/null &
     WORK=$!
     ENGINES+=("$WORK")
-    wait_for 20 eval "sluice worker list | grep -q '	$WORK	'" || fail "the worker is not in the list"
+    wait_for 20 eval "sluice worker list | grep -q '${tab}$WORK${tab}'" || fail "the worker is not in the list"
 }
 
 start_work --queues a,b:2 --concurrency 2 --listen 127.0.0.1:0 --port-file "$SCRATCH/work.port"
@@ -131,17 +133,17 @@ sys.exit(0 if [w for w in json.load(sys.stdin) if w.get("pid") == int(sys.argv[1
 wait_for 15 has_moved || fail "the job of a killed worker was not rescued: $(sluice worker list)"
 is_gone()
 {
-    sluice worker list | grep -q "	$one	gone	"
+    sluice worker list | grep -q "${tab}$one${tab}gone${tab}"
 }
 wait_for 25 is_gone || fail "the killed worker is not gone: $(sluice worker list)"
 
 # A clean stop takes the card along at once.
 kill -TERM "$WORK"
-wait_for 10 eval "sluice worker list | grep -q '	$WORK	draining'" || fail "it does not drain"
+wait_for 10 eval "sluice worker list | grep -q '${tab}$WORK${tab}draining'" || fail "it does not drain"
 kill -TERM "$WORK"
 wait "$WORK"
 expect "exit of the worker" 0 $?
-sluice worker list | grep -q "	$WORK	" && fail "it is still in the list: $(sluice worker list)"
+sluice worker list | grep -q "${tab}$WORK${tab}" && fail "it is still in the list: $(sluice worker list)"
 
 # The store is away: not ready, with words; and back.
 redis_pid=$(sed -n 's/^\([0-9]*\):.*/\1/p' redis.log | head -n 1)

@@ -27,7 +27,7 @@ Q := $(if $(V),,@)
 # ---- the variant -----------------------------------------------------------------------------
 
 # The targets that run tests are for debug builds unless they say otherwise, the rest for release.
-DEBUG_GOALS := check check-programs check-build examples sim sim-seeds golden tests-programs
+DEBUG_GOALS := check check-programs check-build examples sim sim-day golden tests-programs
 ifneq ($(SAN),)
 VARIANT := $(SAN)
 endif
@@ -325,8 +325,13 @@ chaos: ## kill the engine again and again while it works (ROUNDS=1000; REDIS=ser
 	$(Q)$(MAKE) VARIANT=release build tests-programs
 	$(Q)OUT=$(OUT) $(if $(REDIS),tests/chaos/redis $(REDIS) $(SECONDS),tests/chaos/run $(ROUNDS))
 
-sim: $(OUT)/tests/sim ## the engine in the simulator (SEED=n for one run, otherwise 200 seeds)
-	$(Q)$(OUT)/tests/sim $(if $(SEED),--seed $(SEED),--seeds 200)
+SIM_WORLD := $(or $(STORE),memory)
+sim: $(OUT)/tests/sim ## the engine in the simulator (STORE=memory|redis|redis-herd|redis-day SEED=n for one run, otherwise many)
+	$(Q)$(if $(SEED)$(STORE),$(OUT)/tests/sim $(SIM_WORLD) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)),$(OUT)/tests/sim --seeds 200)
+	$(Q)$(if $(SEED)$(STORE),,$(OUT)/tests/sim redis --seeds 100 && $(OUT)/tests/sim redis-herd --seed 1)
+
+sim-day: $(OUT)/tests/sim ## a simulated day on a simulated Redis (SEED=n)
+	$(Q)$(OUT)/tests/sim redis-day --seed $(or $(SEED),1)
 
 fuzz: ## fuzz a parser (T=json SECONDS=10)
 	$(Q)tools/fuzz --build $(BUILD) --seconds $(or $(SECONDS),10) $(T)
@@ -381,7 +386,7 @@ info: ## what the build found
 	@echo "LTO          $(LTO_NOTE)"
 	@echo "folders      $(FOLDERS)"
 
-.PHONY: build lib check-build check tests-programs fuzz-programs bench-programs examples test run bench chaos sim fuzz \
+.PHONY: build lib check-build check tests-programs fuzz-programs bench-programs examples test run bench chaos sim sim-day fuzz \
     golden drill lint objects hooks fmt docs man install new-handler dist clean help info FORCE
 
 -include $(wildcard $(patsubst %.o,%.d,$(LIB_OBJS) $(TABLE_OBJS) $(call obj,$(TEST_C) $(FUZZ_C) src/main.c \

@@ -11,6 +11,22 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
+
+/*
+ * A store puts host and process into its name, and so into what it sends: a seed must not depend on
+ * them. These stand before the C library's.
+ */
+pid_t getpid(void)
+{
+    return 1;
+}
+
+int gethostname(char *name, size_t len)
+{
+    snprintf(name, len, "sim");
+    return 0;
+}
 
 /* The way of a process's store to the server. */
 SUSPENDS static int connect_process(void *ctx, const RedisHost *host, Stream **ret_stream)
@@ -53,7 +69,7 @@ void fleet_stop(Fleet *fleet)
     fleet->redis = NULL;
 }
 
-int process_start(Process *process)
+int process_start(Process *process, bool is_still)
 {
     static const StoreRetention keep = { 0 };
     const FleetOpts *opts = &process->fleet->opts;
@@ -62,7 +78,8 @@ int process_start(Process *process)
                         .retention = &keep,
                         .lease_ms = opts->lease_ms,
                         .durability = str_from_c(opts->durability),
-                        .seams = seams };
+                        .seams = seams,
+                        .is_still = is_still };
     int r;
 
     process->is_dead = false;

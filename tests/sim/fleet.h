@@ -49,8 +49,11 @@ struct Fleet {
 MUST SUSPENDS int fleet_start(Fleet *fleet, sl_nursery *nursery, const FleetOpts *opts);
 SUSPENDS void fleet_stop(Fleet *fleet); /* no process runs any more */
 
-/* Start it: 0, or why the store does not open. Start and stop are of one fiber. */
-MUST SUSPENDS int process_start(Process *process);
+/*
+ * Start it: 0, or why the store does not open. Start and stop are of one fiber. IS_STILL: it only
+ * looks; nothing happens in the store by itself.
+ */
+MUST SUSPENDS int process_start(Process *process, bool is_still);
 SUSPENDS void process_stop(Process *process);
 
 /* From here on nothing it says arrives. Stop it then. */

@@ -115,7 +115,10 @@ int actor_producer(void *arg)
     RedisWorld *world = actor->world;
 
     for (unsigned i = 0; i < world->n_push && !world->is_over; i++) {
-        produce_one(world, actor->process);
+        bool is_burst = world->burst > 0 && world_chance(world, 0.02);
+
+        for (unsigned n = is_burst ? world->burst : 1; n > 0 && !sl_is_cancelled(); n--)
+            produce_one(world, actor->process);
         if (sl_sleep_ns((int64_t) world_below(world, (uint64_t) (world->pause_ms * NS_PER_MS))) < 0)
             return 0;
     }
@@ -280,7 +283,9 @@ SUSPENDS static bool work_once(Worker *worker, LeaseOpts *opts)
 
     arena_init(&arena, 0);
     opts->max = 1 + world_below(world, 4);
-    opts->wait_ms = world_chance(world, 0.7) ? -1 : (int64_t) world_below(world, 50);
+    opts->wait_ms = world->is_patient || world_chance(world, 0.7)
+                        ? -1
+                        : (int64_t) world_below(world, 50);
     r = queue_lease(&arena, worker->process->queues, opts, jobs, &n);
     expect_store_error(world, "lease", r);
     if (r != 0)
@@ -329,8 +334,9 @@ int actor_worker(void *arg)
         sl_scope life;
         int r;
 
-        sl_scope_begin(&life, .timeout_ms = world->is_end
-                                                ? 3600000
+        sl_scope_begin(&life, .timeout_ms = world->is_end ? 36000000
+                                            : world->is_patient
+                                                ? (int64_t) world_below(world, 900000)
                                                 : 200 + (int64_t) world_below(world, 9000));
         r = sl_scope_end(&life, one_life(&worker));
         if (r < 0 && r != -ETIMEDOUT)

@@ -14,10 +14,12 @@ typedef struct RedisWorld {
     int64_t lease_ms;
     bool is_end;      /* no mischief any more: workers do their work */
     bool is_over;     /* producers stop */
+    bool is_patient;  /* workers wait for as long as it takes, and live long */
     unsigned n_push;  /* jobs that each producer pushes */
     int64_t pause_ms; /* of a producer between two pushes, at most */
     uint64_t next_id;
     uint64_t pushed; /* accepted */
+    unsigned burst;  /* jobs that come at once, now and then; 0: never */
     double later;    /* chance that a job is scheduled */
     int64_t later_ms;
 } RedisWorld;

@@ -19,6 +19,7 @@ struct SimRedis {
     ScriptHost *scripts; /* NULL until the first */
     Listener *listener;
     List conns;
+    Map commands;            /* name in small letters -> Command */
     int64_t step_ms;         /* of its clock, against the loop's */
     int64_t synced_ns;       /* the last sync */
     int64_t frozen_until_ns; /* SIGSTOP */
@@ -67,7 +68,7 @@ typedef struct Command {
 extern const Command redis_key_commands[], redis_list_commands[], redis_zset_commands[],
     redis_server_commands[], redis_script_commands[]; /* each ends with a row without a name */
 
-const Command *redis_command_find(Str name);
+const Command *redis_command_find(SimRedis *redis, Str name);
 
 /* Check and run; the reply is in call->out. Whether it was refused or answered an error. */
 bool redis_call_run(Call *call);

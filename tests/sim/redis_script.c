@@ -252,7 +252,7 @@ static void run_command(ScriptHost *host, lua_State *lua, int n, Buf *out)
     call.is_resp3 = host->is_resp3;
     call.argv = argv;
     call.argc = (size_t) n;
-    command = redis_command_find(argv[0]);
+    command = redis_command_find(host->redis, argv[0]);
     refusal = why_not(host, command);
     if (refusal)
         buf_add_c(out, refusal);
@@ -587,7 +587,9 @@ static void say_raised(ScriptHost *host, Call *call, const char *what)
             *at = ' ';
     }
     say_error(call, "%s script: %s, on @user_script.", words, what);
-    if ((host->is_dirty || strncmp(words, "OOM", 3) != 0) && !host->redis->stats.script_error[0])
+    if ((host->is_dirty ||
+         (strncmp(words, "OOM ", 4) != 0 && strncmp(words, "READONLY ", 9) != 0)) &&
+        !host->redis->stats.script_error[0])
         snprintf(host->redis->stats.script_error, sizeof(host->redis->stats.script_error), "%s: %s",
                  what, words);
     lua_settop(lua, 0);

@@ -8,7 +8,7 @@
 #include "../sim/redis_duel.h"
 
 #include "base/test.h"
-#include "store/redis/request_int.h"
+#include "store/redis/scripts.h"
 
 #include <stdlib.h>
 

@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-enum { ARGS_MAX = 4096, STACK_BYTES = 512 << 10 };
+enum { ARGS_MAX = 65536, STACK_BYTES = 256 << 10 };
 
 static bool happens(double p)
 {
@@ -576,6 +576,7 @@ void sim_redis_stop(SimRedis *redis)
     function_forget(redis);
     script_host_free(redis->scripts);
     data_deinit(&redis->data);
+    map_deinit(&redis->commands);
     mem_free(redis);
 }
 

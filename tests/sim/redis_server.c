@@ -18,19 +18,29 @@ bool redis_is_full(const SimRedis *redis)
 
 /* ---- dispatch -------------------------------------------------------------------------------- */
 
-const Command *redis_command_find(Str name)
+static void commands_fill(Map *map)
 {
     static const Command *const tables[] = { redis_key_commands, redis_list_commands,
                                              redis_zset_commands, redis_server_commands,
                                              redis_script_commands };
 
     for (size_t t = 0; t < ARRAY_LEN(tables); t++) {
-        for (const Command *command = tables[t]; command->name; command++) {
-            if (arg_is(name, command->name))
-                return command;
-        }
+        for (const Command *command = tables[t]; command->name; command++)
+            (void) map_put(map, str_from_c(command->name), (void *) command);
     }
-    return NULL;
+}
+
+const Command *redis_command_find(SimRedis *redis, Str name)
+{
+    char small[32];
+
+    if (redis->commands.len == 0)
+        commands_fill(&redis->commands);
+    if (name.len > sizeof(small))
+        return NULL;
+    for (size_t i = 0; i < name.len; i++)
+        small[i] = name.data[i] >= 'A' && name.data[i] <= 'Z' ? name.data[i] | 32 : name.data[i];
+    return map_find(&redis->commands, str_from(small, name.len));
 }
 
 static void refuse_unknown(Call *call)
@@ -78,7 +88,7 @@ static void touch_keys(Call *call, const Command *command)
 
 bool redis_call_run(Call *call)
 {
-    const Command *command = redis_command_find(call->argv[0]);
+    const Command *command = redis_command_find(call->redis, call->argv[0]);
     size_t at = call->out->len;
 
     if (!command || (version(call->redis) < 0x070000 &&

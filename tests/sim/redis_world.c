@@ -31,12 +31,24 @@ typedef enum Plan {
 static const char *const plan_names[] = { "AOF always", "AOF everysec",     "no persistence",
                                           "replica",    "replica and WAIT", "FLUSHALL" };
 
+/* How long things take in a run, ms. */
+typedef struct Pace {
+    int64_t length, length_more; /* of the middle */
+    int64_t life, life_more;     /* of a process */
+    int64_t mischief;            /* between two blows, at most */
+} Pace;
+
+static const Pace pace_short = { 5000, 25000, 500, 15000, 4000 };
+static const Pace pace_day = { 86400000, 1, 180000, 900000, 900000 };
+
 typedef struct Run {
     RedisWorld world;
-    uint64_t seed;
+    const Pace *pace;
+    bool is_day;
     Plan plan;
     size_t n_processes;
     unsigned crashes, failovers, kills, cuts;
+    uint64_t books[JOB_STATE_COUNT]; /* at the end */
     SimRedisStats stats;
 } Run;
 
@@ -62,7 +74,8 @@ SUSPENDS static void process_life(Run *run, Process *process)
 {
     RedisWorld *world = &run->world;
     sl_nursery *actors = sl_nursery_open(.name = "actors", .keep_going = true);
-    size_t n_workers = below(run, 4), n_producers = below(run, 3);
+    size_t n_workers = run->is_day ? 3 : below(run, 4),
+           n_producers = run->is_day ? 1 : below(run, 3);
 
     for (size_t i = 0; i < n_workers; i++)
         sl_spawn(actors, actor_worker, actor_new(world, process), .name = "worker");
@@ -70,7 +83,7 @@ SUSPENDS static void process_life(Run *run, Process *process)
         sl_spawn(actors, actor_producer, actor_new(world, process), .name = "producer");
     if (chance(run, 0.3))
         sl_spawn(actors, actor_canceller, actor_new(world, process), .name = "canceller");
-    (void) sl_sleep_ms(500 + (int64_t) below(run, 15000));
+    (void) sl_sleep_ms(run->pace->life + (int64_t) below(run, (uint64_t) run->pace->life_more));
     if (!world->is_over && chance(run, 0.5)) {
         process_kill(process);
         run->kills++;
@@ -85,7 +98,7 @@ static int seat_main(void *arg)
     Run *run = seat->run;
 
     while (!run->world.is_over && !run->world.ledger.why[0]) {
-        if (process_start(seat->process) == 0) {
+        if (process_start(seat->process, false) == 0) {
             process_life(run, seat->process);
             process_stop(seat->process);
         }
@@ -147,7 +160,7 @@ static void mischief(Run *run)
     case 4:
         if (run->plan == PLAN_FLUSH && chance(run, 0.3)) {
             sim_redis_flush_all(fleet->redis);
-            went_back(run, 0, 0);
+            went_back(run, 0, 100); /* answers that are on their way */
         }
         break;
     default:
@@ -161,7 +174,7 @@ static int director(void *arg)
 {
     Run *run = arg;
 
-    while (sl_sleep_ms(100 + (int64_t) below(run, 4000)) == 0)
+    while (sl_sleep_ms(100 + (int64_t) below(run, (uint64_t) run->pace->mischief)) == 0)
         mischief(run);
     return 0;
 }
@@ -180,10 +193,36 @@ static SimRedisFaults draw_faults(Run *run)
                               .full = chance(run, 0.3) ? 0.002 : 0,
                               .full_ms = 3000 };
 
+    if (run->is_day)
+        return (SimRedisFaults){ .cut_before = 1e-4,
+                                 .cut_after = 2e-4,
+                                 .cut_inside = 1e-4,
+                                 .mute = 2e-5,
+                                 .late = 5e-5,
+                                 .forget = 1e-4 };
     return faults;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
+
+/* A day: nothing may be lost, traffic is light, and every few minutes something is started anew. */
+SUSPENDS static int begin_day(Run *run, sl_nursery *nursery)
+{
+    FleetOpts opts = { .net = { .latency_min_us = 50, .latency_max_us = 400 },
+                       .sync = SIM_REDIS_ALWAYS,
+                       .url = "redis://redis?partitions=2" };
+
+    run->plan = PLAN_ALWAYS;
+    run->n_processes = 3;
+    run->world.lease_ms = 10000;
+    run->world.n_push = UINT32_MAX;
+    run->world.pause_ms = 120000;
+    run->world.is_patient = true;
+    run->world.burst = 40;
+    run->world.later = 0.3;
+    run->world.later_ms = 7200000;
+    return fleet_start(&run->world.fleet, nursery, &opts);
+}
 
 SUSPENDS static int begin(Run *run, sl_nursery *nursery)
 {
@@ -227,9 +266,9 @@ SUSPENDS static void the_middle(Run *run)
         *seat = (Seat){ .run = run, .process = &run->world.fleet.processes[i] };
         sl_spawn(nursery, seat_main, seat, .name = "process", .stack_bytes = 128 << 10);
     }
-    if (chance(run, 0.8))
+    if (run->is_day || chance(run, 0.8))
         sl_spawn(mischief_nursery, director, run, .name = "director");
-    (void) sl_sleep_ms(5000 + (int64_t) below(run, 25000));
+    (void) sl_sleep_ms(run->pace->length + (int64_t) below(run, (uint64_t) run->pace->length_more));
     run->world.is_over = true;
     sl_nursery_close(mischief_nursery);
     if (sl_nursery_join(nursery) < 0)
@@ -237,35 +276,87 @@ SUSPENDS static void the_middle(Run *run)
     sl_nursery_close(nursery);
 }
 
+/* Start PROCESS, however often that takes. */
+SUSPENDS static bool open_again(Run *run, Process *process, bool is_still)
+{
+    int r = -1;
+
+    for (int i = 0; i < 60 && r < 0; i++) {
+        r = process_start(process, is_still);
+        if (r < 0 && sl_sleep_ms(1000) < 0)
+            return false;
+    }
+    if (r < 0)
+        ledger_violated(&run->world.ledger, "the store does not open again: %s", err_text(r));
+    return r == 0;
+}
+
+/* The books: what came in is what is there, in one state or another, for each queue. */
+SUSPENDS static void balance(Run *run, Queues *queues)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    StoreQueueInfo *infos;
+    uint64_t pushed = 0;
+    size_t n;
+
+    arena_init(&arena, 0);
+    if (queue_list_queues(&arena, queues, (Str){ 0 }, 16, &infos, &n) < 0) {
+        ledger_violated(&run->world.ledger, "queues cannot be listed");
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t sum = 0;
+
+        for (unsigned s = 0; s < JOB_STATE_COUNT; s++) {
+            sum += infos[i].counts[s];
+            run->books[s] += infos[i].counts[s];
+        }
+        if (sum != infos[i].pushed)
+            ledger_violated(&run->world.ledger, "%s: %llu jobs came in, %llu are there",
+                            infos[i].name, (unsigned long long) infos[i].pushed,
+                            (unsigned long long) sum);
+        pushed += infos[i].pushed;
+    }
+    if (run->plan == PLAN_ALWAYS && pushed < run->world.pushed)
+        ledger_violated(&run->world.ledger, "%llu jobs were accepted, %llu came in",
+                        (unsigned long long) run->world.pushed, (unsigned long long) pushed);
+}
+
+/* The ledger against the store while nothing moves there. */
+SUSPENDS static void check_still(Run *run, bool is_end)
+{
+    Process *process = &run->world.fleet.processes[0];
+
+    if (run->world.ledger.why[0] || !open_again(run, process, true))
+        return;
+    ledger_check(&run->world.ledger, process->queues, is_end);
+    if (is_end && !run->world.ledger.why[0])
+        balance(run, process->queues);
+    process_stop(process);
+}
+
 SUSPENDS static void the_end(Run *run)
 {
     Process *process = &run->world.fleet.processes[0];
     sl_nursery *actors;
-    int r = -1;
 
     run->world.is_end = true;
     sim_redis_set_faults(run->world.fleet.redis, &(SimRedisFaults){ 0 });
-    for (int i = 0; i < 60 && r < 0; i++) {
-        r = process_start(process);
-        if (r < 0 && sl_sleep_ms(1000) < 0)
-            return;
-    }
-    if (r < 0) {
-        ledger_violated(&run->world.ledger, "the store does not open again: %s", err_text(r));
+    (void) sl_sleep_ms(5000); /* what is late has come */
+    check_still(run, false);
+    if (run->world.ledger.why[0] || !open_again(run, process, false))
         return;
-    }
-    ledger_check(&run->world.ledger, process->queues, false);
     actors = sl_nursery_open(.name = "actors", .keep_going = true);
     for (size_t i = 0; i < 4; i++)
         sl_spawn(actors, actor_worker, actor_new(&run->world, process), .name = "worker");
     for (int i = 0; i < 6000 && !world_all_final(process->queues); i++) {
-        if (sl_sleep_ms(100) < 0)
+        if (sl_sleep_ms(run->is_day ? 5000 : 100) < 0)
             break;
     }
     sl_nursery_cancel(actors);
     sl_nursery_close(actors);
-    ledger_check(&run->world.ledger, process->queues, true);
     process_stop(process);
+    check_still(run, true);
 }
 
 static int run_main(void *arg)
@@ -275,7 +366,7 @@ static int run_main(void *arg)
     int r;
 
     rand_init(&run->world.rand, sl_random());
-    r = begin(run, nursery);
+    r = run->is_day ? begin_day(run, nursery) : begin(run, nursery);
     if (r == 0) {
         the_middle(run);
         if (!run->world.ledger.why[0])
@@ -291,21 +382,28 @@ static int run_main(void *arg)
     return r;
 }
 
-int redis_world_run(uint64_t seed, bool is_loud)
+static int run_seed(uint64_t seed, bool is_day, bool is_loud)
 {
     Run *run = mem_new(Run);
     Ledger *ledger = &run->world.ledger;
     int r;
 
-    run->seed = seed;
+    run->is_day = is_day;
+    run->pace = is_day ? &pace_day : &pace_short;
     r = sl_run(run_main, run, .loop = SL_LOOP_SIM, .seed = seed, .stack_bytes = 128 << 10);
     if (r < 0)
         ledger_violated(ledger, "the run ended with %s", err_text(r));
     if (ledger->why[0])
-        fprintf(stderr, "seed %llu (%s): %s\n  make sim STORE=redis SEED=%llu\n",
+        fprintf(stderr, "seed %llu (%s): %s\n  make sim STORE=%s SEED=%llu\n",
                 (unsigned long long) seed, plan_names[run->plan], ledger->why,
-                (unsigned long long) seed);
-    else if (is_loud)
+                is_day ? "redis-day" : "redis", (unsigned long long) seed);
+    if (!ledger->why[0] && is_loud && is_day)
+        printf("books: %llu accepted; %llu completed, %llu cancelled, %llu discarded are there\n",
+               (unsigned long long) run->world.pushed,
+               (unsigned long long) run->books[JOB_COMPLETED],
+               (unsigned long long) run->books[JOB_CANCELLED],
+               (unsigned long long) run->books[JOB_DISCARDED]);
+    if (!ledger->why[0] && is_loud)
         printf("seed %llu (%s): %zu jobs, %llu completed, %llu leased again, %llu answers refused; "
                "%u crashes, %u failovers, %u kills, %u cut off, %llu faults; %llu facts unsure, "
                "%llu jobs gone\n",
@@ -318,4 +416,14 @@ int redis_world_run(uint64_t seed, bool is_loud)
     ledger_deinit(ledger);
     mem_free(run);
     return r;
+}
+
+int redis_world_run(uint64_t seed, bool is_loud)
+{
+    return run_seed(seed, false, is_loud);
+}
+
+int redis_day_run(uint64_t seed, bool is_loud)
+{
+    return run_seed(seed, true, is_loud);
 }

@@ -79,3 +79,9 @@ int world_run(uint64_t seed, bool is_loud);
 
 /* The same on the simulated Redis, with several processes. */
 int redis_world_run(uint64_t seed, bool is_loud);
+
+/* A day of light traffic there, with something started anew every few minutes. */
+int redis_day_run(uint64_t seed, bool is_loud);
+
+/* Two hundred processes that wait for jobs of one queue: nobody is woken for nothing. */
+int redis_herd_run(uint64_t seed, bool is_loud);

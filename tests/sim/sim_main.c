@@ -2,8 +2,8 @@
  * sim [WORLD] --seed N        one run, and what it did
  * sim [WORLD] --seeds N       runs 1 … N, and how many failed (--from M: M … M+N-1)
  *
- * WORLD is memory (one engine on the memory store, the default) or redis (several processes on a
- * simulated Redis). A failure prints one line that says how to have it again.
+ * WORLD is memory (one engine on the memory store, the default), redis (several processes on a
+ * simulated Redis), redis-day (a day of that), or redis-herd (very many processes). A failure prints one line that says how to have it again.
  */
 #include "../sim/sim.h"
 
@@ -15,11 +15,14 @@
 typedef struct World {
     const char *name;
     int (*run)(uint64_t seed, bool is_loud);
+    bool needs_lua; /* for the store's scripts */
 } World;
 
 static const World worlds[] = {
-    { "memory", world_run },
-    { "redis", redis_world_run },
+    { "memory", world_run, false },
+    { "redis", redis_world_run, true },
+    { "redis-day", redis_day_run, true },
+    { "redis-herd", redis_herd_run, true },
 };
 
 static const World *world_find(const char *name)
@@ -43,11 +46,18 @@ int main(int argc, char **argv)
                                                              : NULL;
 
         if (!target || i + 1 >= argc || str_to_u64(str_from_c(argv[++i]), UINT64_MAX, target) < 0) {
-            fprintf(stderr, "usage: sim [memory|redis] [--seed N | --seeds N [--from M]]\n");
+            fprintf(
+                stderr,
+                "usage: sim [memory|redis|redis-day|redis-herd] [--seed N | --seeds N [--from M]]\n");
             return 64;
         }
     }
     world = world ? world : &worlds[0];
+    if (world->needs_lua && !SL_HAVE_LUA) {
+        printf("%s is skipped: this build has no Lua (liblua5.1-0-dev)\n0 passed, 0 failed\n",
+               world->name);
+        return 0;
+    }
     if (seed > 0)
         return world->run(seed, true);
     for (uint64_t i = 0; i < seeds; i++)

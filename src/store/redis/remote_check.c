@@ -8,9 +8,9 @@
  *       and P:names.
  *   C5  There is no key of a kind that is not known.
  *
- * It reads with SCAN and ranges, not with a script, so the server goes on serving; but what moves
- * meanwhile may be seen twice or not at all, and then looks like a violation. So it means something
- * while nobody else works. Its memory grows with the number of jobs.
+ * It reads with SCAN and ranges, not with a script, so the server goes on serving. What moves
+ * meanwhile may be seen in two places or in none; so whatever looks wrong is looked at again by
+ * itself, several times, and counts when it stays wrong. Its memory grows with the number of jobs.
  */
 #include "store/redis/remote_int.h"
 
@@ -19,10 +19,19 @@
 
 #define PAGE "500"
 
+enum { LOOKS = 5 };
+
 typedef struct CheckJob {
     bool is_placed;
     char place[]; /* "active:QUEUE", "line:QUEUE:PRIORITY NUMBER" */
 } CheckJob;
+
+/* A job that looks wrong, and where it was seen. */
+typedef struct Suspect {
+    struct Suspect *next;
+    const char *place; /* empty: nowhere */
+    char id[64];
+} Suspect;
 
 typedef struct Check {
     RemotePart *part;
@@ -30,6 +39,8 @@ typedef struct Check {
     Map jobs;    /* id -> CheckJob */
     Map keys;    /* every key of the partition, without its prefix -> itself */
     Arena arena; /* of one page */
+    Arena kept;  /* of the suspects */
+    Suspect *suspects;
     int r;
 } Check;
 
@@ -122,30 +133,37 @@ SUSPENDS static void scan_keys(Check *check)
 
 enum { F_STATE = 0, F_FLAGS = 3, F_QUEUE = 5, F_LINE = 11, F_PRIORITY = 15, F_COUNT = 16 };
 
-static void note_job(Check *check, Str id, Str text)
+/* Where a job with TEXT should stand; empty when it cannot be read. */
+static Str place_of(Check *check, Str text)
 {
-    Str line = str_cut(text, '\n', &(Str){ 0 }), fields[F_COUNT], rest = line, place;
-    CheckJob *job;
+    Str line = str_cut(text, '\n', &(Str){ 0 }), fields[F_COUNT], rest = line;
+    const char *name;
     JobState state;
 
     for (size_t i = 0; i < F_COUNT; i++) {
         Str left = rest;
         fields[i] = str_cut(left, ' ', &rest);
     }
-    if (!job_state_parse(fields[F_STATE], &state) || fields[F_PRIORITY].len == 0) { /* C1 */
+    if (!job_state_parse(fields[F_STATE], &state) || fields[F_PRIORITY].len == 0)
+        return (Str){ 0 };
+    if (state == JOB_AVAILABLE)
+        return arena_printf(&check->arena, "line:%.*s:%.*s %.*s", (int) fields[F_QUEUE].len,
+                            fields[F_QUEUE].data, (int) fields[F_PRIORITY].len,
+                            fields[F_PRIORITY].data, (int) fields[F_LINE].len, fields[F_LINE].data);
+    name = str_contains(fields[F_FLAGS], str_from_c("D")) ? "dead" : job_state_name(state);
+    return arena_printf(&check->arena, "%s:%.*s", name, (int) fields[F_QUEUE].len,
+                        fields[F_QUEUE].data);
+}
+
+static void note_job(Check *check, Str id, Str text)
+{
+    Str place = place_of(check, text);
+    CheckJob *job;
+
+    if (place.len == 0) { /* C1 */
         violated(check, "job %.*s cannot be read", (int) id.len, id.data);
         return;
     }
-    if (state == JOB_AVAILABLE)
-        place = arena_printf(&check->arena, "line:%.*s:%.*s %.*s", (int) fields[F_QUEUE].len,
-                             fields[F_QUEUE].data, (int) fields[F_PRIORITY].len,
-                             fields[F_PRIORITY].data, (int) fields[F_LINE].len,
-                             fields[F_LINE].data);
-    else
-        place = arena_printf(&check->arena, "%s:%.*s",
-                             str_contains(fields[F_FLAGS], str_from_c("D")) ? "dead"
-                                                                            : job_state_name(state),
-                             (int) fields[F_QUEUE].len, fields[F_QUEUE].data);
     job = mem_zalloc(sizeof(CheckJob) + place.len + 1);
     memcpy(job->place, place.data, place.len);
     mem_free(map_put(&check->jobs, id, job));
@@ -170,20 +188,23 @@ SUSPENDS static void read_jobs(Check *check)
     }
 }
 
-/* ID stands in PLACE: it must be its own, and the only one. */
+static void suspect(Check *check, Str id, Str place)
+{
+    Suspect *new = arena_new(&check->kept, Suspect);
+
+    snprintf(new->id, sizeof(new->id), "%.*s", (int) id.len, id.data);
+    new->place = arena_copy_c(&check->kept, place);
+    new->next = check->suspects;
+    check->suspects = new;
+}
+
+/* ID stands in PLACE: it must be its own (C1, C2). */
 static void place_job(Check *check, Str id, Str place)
 {
     CheckJob *job = map_find(&check->jobs, id);
 
-    if (!job)
-        violated(check, "%.*s names %.*s, which is not there", (int) place.len, place.data,
-                 (int) id.len, id.data);
-    else if (!str_eq_c(place, job->place)) /* C1, C2 */
-        violated(check, "job %.*s stands in %.*s; its text says %s", (int) id.len, id.data,
-                 (int) place.len, place.data, job->place);
-    else if (job->is_placed)
-        violated(check, "job %.*s stands twice in %.*s", (int) id.len, id.data, (int) place.len,
-                 place.data);
+    if (!job || !str_eq_c(place, job->place))
+        suspect(check, id, place);
     else
         job->is_placed = true;
 }
@@ -282,6 +303,14 @@ SUSPENDS static void walk_ready(Check *check, Str key)
     }
 }
 
+SUSPENDS static bool has_entries(Check *check, Str line)
+{
+    Str ready = arena_printf(&check->arena, "ready:%.*s", (int) line.len, line.data);
+    Str back = arena_printf(&check->arena, "back:%.*s", (int) line.len, line.data);
+
+    return number_from(check, "LLEN", ready, NULL) + number_from(check, "ZCARD", back, NULL) > 0;
+}
+
 /* "QUEUE:PRIORITY" is to be found by who leases (C4). */
 SUSPENDS static void check_line(Check *check, Str line)
 {
@@ -298,31 +327,46 @@ SUSPENDS static void check_line(Check *check, Str line)
     }
     key = arena_printf(&check->arena, "prio:%.*s", (int) at - 1, line.data);
     priority = arena_copy_c(&check->arena, str_sub(line, at, SIZE_MAX));
-    if (command(check, "ZSCORE", key, &priority, 1, &reply) && reply.type == RESP_NULL)
-        violated(check, "line %.*s is in no list of priorities", (int) line.len, line.data);
+    for (int looks = 0; looks < LOOKS; looks++) {
+        if (!command(check, "ZSCORE", key, &priority, 1, &reply) || reply.type != RESP_NULL ||
+            !has_entries(check, line))
+            return;
+    }
+    violated(check, "line %.*s is in no list of priorities", (int) line.len, line.data);
 }
 
-/* Nothing in STATE:QUEUE is due before P:due says (C3). */
-SUSPENDS static void check_due(Check *check, Str key)
+static int64_t score_of(const RespValue *value, int64_t none)
+{
+    int64_t number;
+
+    if (resp_to_number(value, &number))
+        return number;
+    return value->type == RESP_REAL ? (int64_t) value->real : none;
+}
+
+/* Whether nothing in STATE:QUEUE is due before P:due says. */
+SUSPENDS static bool is_bounded(Check *check, Str key)
 {
     const char *member = arena_copy_c(&check->arena, key);
     const char *range[] = { "0", "0", "WITHSCORES" };
     const RespValue *first;
-    int64_t bound, due = 0;
-    RespValue reply;
+    RespValue reply, bound;
 
-    if (!command(check, "ZRANGE", key, range, 3, &reply) || reply.n == 0)
-        return;
+    if (!command(check, "ZSCORE", str_from_c("due"), &member, 1, &bound) ||
+        !command(check, "ZRANGE", key, range, 3, &reply) || reply.n == 0)
+        return true;
     first = resp_item(&reply, 0);
     first = first->type == RESP_LIST ? resp_item(first, 1) : resp_item(&reply, 1);
-    if (!resp_to_number(first, &due))
-        due = (int64_t) first->real;
-    if (!command(check, "ZSCORE", str_from_c("due"), &member, 1, &reply))
-        return;
-    if (!resp_to_number(&reply, &bound))
-        bound = reply.type == RESP_REAL ? (int64_t) reply.real : INT64_MAX;
-    if (bound > due)
-        violated(check, "%s has something due before the bound in due", member);
+    return score_of(&bound, INT64_MAX) <= score_of(first, 0);
+}
+
+SUSPENDS static void check_due(Check *check, Str key)
+{
+    for (int looks = 0; looks < LOOKS; looks++) {
+        if (is_bounded(check, key))
+            return;
+    }
+    violated(check, "%.*s has something due before the bound in due", (int) key.len, key.data);
 }
 
 static bool has_due(Str key)
@@ -357,6 +401,7 @@ SUSPENDS static void check_place(Check *check, Str key)
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 
+/* Jobs that were seen nowhere (C1). */
 static void check_placed(Check *check)
 {
     size_t cursor = 0;
@@ -366,9 +411,70 @@ static void check_placed(Check *check)
     while (map_next(&check->jobs, &cursor, &id, &value)) {
         const CheckJob *job = value;
 
-        if (!job->is_placed) /* C1 */
-            violated(check, "job %.*s should stand in %s and does not", (int) id.len, id.data,
-                     job->place);
+        if (!job->is_placed)
+            suspect(check, id, (Str){ 0 });
+    }
+}
+
+/* ---- a second look --------------------------------------------------------------------------- */
+
+/* Whether ID stands in LINE with NUMBER. */
+SUSPENDS static bool is_in_line(Check *check, const char *id, Str line, int64_t number)
+{
+    const char *name = arena_copy_c(&check->arena, line), *index;
+    Str ready = arena_printf(&check->arena, "ready:%s", name);
+    Str back = arena_printf(&check->arena, "back:%s", name);
+    Str stale = arena_printf(&check->arena, "stale:%s", name);
+    int64_t first;
+    RespValue reply;
+
+    if (command(check, "ZSCORE", back, &id, 1, &reply) && score_of(&reply, -1) == number)
+        return true;
+    first = number_from(check, "HGET", str_from_c("line"), name) -
+            number_from(check, "LLEN", ready, NULL) + 1;
+    if (number < first || number_from(check, "HGET", stale, id) == number)
+        return false;
+    index = text_of(check, number - first);
+    return command(check, "LINDEX", ready, &index, 1, &reply) && str_eq_c(reply.text, id);
+}
+
+SUSPENDS static bool is_in(Check *check, const char *id, Str place)
+{
+    RespValue reply;
+    Str number, line;
+
+    if (!str_starts(place, str_from_c("line:")))
+        return command(check, "ZSCORE", place, &id, 1, &reply) && reply.type != RESP_NULL;
+    line = str_cut(str_sub(place, 5, SIZE_MAX), ' ', &number);
+    return is_in_line(check, id, line,
+                      score_of(&(RespValue){ .type = RESP_TEXT, .text = number }, 0));
+}
+
+/* Whether the suspect is where its text says, and not where it was seen besides. */
+SUSPENDS static bool is_sound(Check *check, const Suspect *one)
+{
+    Str key = arena_printf(&check->arena, "job:%s", one->id), seen = str_from_c(one->place), own;
+    RespValue text;
+
+    if (!command(check, "GET", key, NULL, 0, &text))
+        return true; /* check->r tells */
+    own = text.type == RESP_TEXT ? place_of(check, text.text) : (Str){ 0 };
+    if (own.len > 0 && !is_in(check, one->id, own))
+        return false;
+    return seen.len == 0 || str_eq(seen, own) || !is_in(check, one->id, seen);
+}
+
+SUSPENDS static void check_suspects(Check *check)
+{
+    for (const Suspect *one = check->suspects; one && check->r == 0; one = one->next) {
+        int looks = 0;
+
+        while (looks < LOOKS && !is_sound(check, one))
+            looks++;
+        if (looks == LOOKS)
+            violated(check, "job %s is not in the one place that its text says%s%s", one->id,
+                     one->place[0] ? "; it was seen in " : "", one->place);
+        arena_reset(&check->arena);
     }
 }
 
@@ -383,6 +489,7 @@ static void check_free(Check *check)
     map_deinit(&check->jobs);
     map_deinit(&check->keys);
     arena_deinit(&check->arena);
+    arena_deinit(&check->kept);
     mem_free(check);
 }
 
@@ -399,6 +506,7 @@ SUSPENDS static int check_part(RemotePart *part, StoreOp *op)
     map_init(&check->jobs, sl_random(), sl_random());
     map_init(&check->keys, sl_random(), sl_random());
     arena_init(&check->arena, 0);
+    arena_init(&check->kept, 0);
     scan_keys(check);
     if (check->r == 0)
         read_jobs(check);
@@ -406,6 +514,7 @@ SUSPENDS static int check_part(RemotePart *part, StoreOp *op)
         check_place(check, key);
     if (check->r == 0)
         check_placed(check);
+    check_suspects(check);
     r = check->r;
     check_free(check);
     return r;

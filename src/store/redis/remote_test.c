@@ -177,6 +177,55 @@ TEST(so_does_one_without_functions)
     world_run(fill_up_old, 1, NULL);
 }
 
+/* ---- what the check sees --------------------------------------------------------------------- */
+
+static void expect_unsound(Store *store, const char *part)
+{
+    AUTO(store_op_deinit) StoreOp op = { .kind = STORE_CHECK };
+
+    EXPECT_OK(store_run(store, &op));
+    EXPECT_EQ(op.r, -ERR_STORE);
+    if (!strstr(op.check.why, part))
+        test_fail(__FILE__, __LINE__, "\"%s\" lacks \"%s\"", op.check.why, part);
+}
+
+/* Somebody changes things by hand, and changes them back. */
+static void change_by_hand(World *world)
+{
+    Store *store = world_open(world);
+    unsigned id;
+
+    for (unsigned i = 1; i <= 3; i++)
+        EXPECT_OK(job_push(store, i, "a", "t"));
+    EXPECT_EQ(jobs_lease(store, "a", 1, &id), 1);
+    store_check(store);
+    world_command(world, "RENAME t0{0}:ready:a:0 t0{0}:ready:a:1");
+    expect_unsound(store, "a:1"); /* another line, and two jobs that are not in theirs */
+    world_command(world, "RENAME t0{0}:ready:a:1 t0{0}:ready:a:0");
+    world_command(world, "RENAME t0{0}:active:a t0{0}:completed:a");
+    expect_unsound(store, "not in the one place");
+    world_command(world, "RENAME t0{0}:completed:a t0{0}:active:a");
+    world_command(world, "ZADD t0{0}:due 9999999999999 active:a");
+    expect_unsound(store, "due");
+    world_command(world, "ZADD t0{0}:due 1 active:a");
+    world_command(world, "ZREM t0{0}:prio:a 0");
+    expect_unsound(store, "priorities");
+    world_command(world, "ZADD t0{0}:prio:a 0 0");
+    world_command(world, "SET t0{0}:mine 1");
+    expect_unsound(store, "not ours");
+    world_command(world, "DEL t0{0}:mine");
+    world_command(world, "ZADD t0{0}:dead:a 1 019b0000-0000-7000-8000-000000000000");
+    expect_unsound(store, "was seen in dead:a");
+    world_command(world, "DEL t0{0}:dead:a");
+    store_check(store);
+    store_close(store);
+}
+
+TEST(the_check_sees_what_was_changed_by_hand)
+{
+    world_run(change_by_hand, 1, NULL);
+}
+
 /* ---- what it does not start on --------------------------------------------------------------- */
 
 static void refuse(World *world)

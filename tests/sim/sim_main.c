@@ -3,7 +3,8 @@
  * sim [WORLD] --seeds N       runs 1 … N, and how many failed (--from M: M … M+N-1)
  *
  * WORLD is memory (one engine on the memory store, the default), redis (several processes on a
- * simulated Redis), redis-day (a day of that), or redis-herd (very many processes). A failure prints one line that says how to have it again.
+ * simulated Redis), redis-day (a day of that), or redis-herd (very many processes). A failure
+ * prints one line that says how to have it again.
  */
 #include "../sim/sim.h"
 

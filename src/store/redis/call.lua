@@ -57,7 +57,8 @@ local function begin(keys, args)
         begin_first()
     end
     P = sub(keys[1], 1, -6)
-    local got = redis.call('MGET', keys[1], P .. 'listen')
+    local late_key = P .. 'ops:' .. args[2] .. ':late'
+    local got = redis.call('MGET', keys[1], P .. 'listen', late_key)
     if got[1] ~= args[1] then
         return { err = 'SLUICEEPOCH the store is not the one that was opened: '
                      .. (got[1] or 'its data is gone') }
@@ -77,7 +78,13 @@ local function begin(keys, args)
     if number ~= '' then
         ops_key = P .. 'ops:' .. args[2]
         if args[4] == '1' then
+            -- What was sent first may still be on its way, and comes too late from now on. It is a
+            -- write also because WAIT on this connection must cover what was written on the last.
+            redis.call('SET', late_key, number, 'EX', LIMIT_REDIS_OPS_S)
             return nil, redis.call('HGET', ops_key, number) or nil
+        end
+        if got[3] and tonumber(number) <= tonumber(got[3]) then
+            return { err = 'SLUICELATE it was sent again meanwhile' }
         end
     end
     return nil, nil

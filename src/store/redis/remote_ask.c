@@ -142,19 +142,24 @@ static int code_of(const RespValue *reply)
     return -ERR_STORE;
 }
 
-static void take_refusal(Ask *ask)
+static void take_refusal(Ask *ask, const RedisCall *call)
 {
     const RespValue *reply = &ask->reply;
     Str text = str_cut_utf8(reply->text, 120);
 
     ask->r = code_of(reply);
-    if (is_out_of_room(reply))
+    if (is_out_of_room(reply) && call->sends > 1) {
+        ask->r = -ERR_UNAVAILABLE; /* what was sent first may have run */
+        snprintf(ask->why, sizeof(ask->why),
+                 "the Redis server has reached its maxmemory; it is not known whether it was done");
+    } else if (is_out_of_room(reply)) {
         snprintf(ask->why, sizeof(ask->why),
                  "the Redis server has reached its maxmemory; nothing was added");
-    else if (has_word(reply->text, "SLUICEEPOCH"))
+    } else if (has_word(reply->text, "SLUICEEPOCH")) {
         ask->has_lost_all = true;
-    else
+    } else {
         snprintf(ask->why, sizeof(ask->why), "Redis: %.*s", (int) text.len, text.data);
+    }
 }
 
 static void take_failure(Ask *ask, int r, const RedisCall *call)
@@ -182,7 +187,7 @@ static void take_answer(Ask *ask, int r, const RedisCall *call)
         hear(ask->part, &ask->head.number, 1);
     ask->n_taken = 0; /* they are told */
     if (r == REDIS_REFUSED || call->reply.type == RESP_ERROR) {
-        take_refusal(ask);
+        take_refusal(ask, call);
         return;
     }
     if (!loop->remote->seams || !loop->remote->seams->now_ms)
@@ -233,8 +238,11 @@ SUSPENDS static void run_round(RemoteLoop *loop, Ask **asks, size_t *n, bool is_
     }
     for (size_t i = 0; i < *n; i++) {
         bool is_missing = rs[i] == REDIS_REFUSED && is_missing_script(&calls[i].reply);
+        bool is_late = rs[i] == REDIS_REFUSED && resp_is_error(&calls[i].reply, "SLUICELATE");
 
-        if (is_missing && !is_last)
+        if (is_late && asks[i]->request.again)
+            *asks[i]->request.again = '1'; /* it has not run: a later number was sent again */
+        if ((is_missing || is_late) && !is_last)
             asks[left++] = asks[i];
         else
             take_answer(asks[i], rs[i], &calls[i]);

@@ -137,7 +137,7 @@ static void check_due(Ledger *ledger, const LedgerJob *seen, const Job *job)
     if (job->started_ms < seen->run_at)
         ledger_violated(ledger, "job %d: run %lld ms before its time", number(seen),
                         (long long) (seen->run_at - job->started_ms));
-    if (job->started_steady_ms < seen->not_before)
+    if (job->fence > seen->failed_fence && job->started_steady_ms < seen->not_before)
         ledger_violated(ledger, "job %d: retried %lld ms early", number(seen),
                         (long long) (seen->not_before - job->started_steady_ms));
     if (seen->cancelled.is_known && job->started_ms > seen->cancelled_ms)
@@ -222,8 +222,10 @@ void ledger_failed(Ledger *ledger, const JobId *id, const Finish *finish, int r)
     if (r == 0 && finish->state == JOB_RETRYABLE && finish->attempt >= finish->max_attempts)
         ledger_violated(ledger, "job %d: retried after the last attempt", number(seen));
     if (r == 0 && finish->state == JOB_RETRYABLE && sl_now_ns() >= ledger->doubt_until_ns &&
-        finish->next_attempt_ms > seen->not_before)
+        finish->next_attempt_ms > seen->not_before) {
         seen->not_before = finish->next_attempt_ms;
+        seen->failed_fence = finish->fence;
+    }
     if (is_discarded || ledger_is_open(r))
         fact(ledger, &seen->discarded, r);
 }

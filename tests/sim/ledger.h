@@ -41,7 +41,8 @@ typedef struct LedgerJob {
     JobId id;
     uint32_t max_attempts;
     int64_t run_at;     /* the server's wall clock; 0: at once */
-    int64_t not_before; /* of a retry */
+    int64_t not_before; /* of a retry, after the lease with failed_fence */
+    uint32_t failed_fence;
     Fact pushed, completed, cancelled, discarded;
     int64_t cancelled_ms;
     uint32_t completed_fence;

@@ -97,7 +97,8 @@ int worker_start(Worker **ret_worker, sl_nursery *nursery, const WorkerOpts *opt
         worker->pump_queues = mem_new_array(Str, opts->n_queue_names);
     }
     worker->filter = (StoreFilter){ .accepts = worker_accepts_type, .ctx = worker };
-    worker->listener = (QueueListener){ .fn = worker_on_events, .ctx = worker };
+    worker->listener =
+        (QueueListener){ .fn = worker_on_events, .ctx = worker, .only_cancels = true };
 
     r = sl_spawn(nursery, worker_main, worker, .name = "worker");
     if (r < 0) {

@@ -4,8 +4,7 @@
  *   C1  A job's text can be read, and it is in exactly one place: the one that its state says.
  *   C2  A number in line is the one that the job's text has.
  *   C3  What is due in a state of a queue is not due before P:due says.
- *   C4  A line with entries is to be found in P:prio of its queue, and a queue with jobs in P:queues
- *       and P:names.
+ *   C4  A line with entries is to be found in P:prio of its queue.
  *   C5  There is no key of a kind that is not known.
  *
  * It reads with SCAN and ranges, not with a script, so the server goes on serving. What moves

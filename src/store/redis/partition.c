@@ -2,8 +2,8 @@
  * Partitions: which one a job lies in, and the tag that brings its keys into one slot.
  *
  * Partition I of N has the slots [I * 16384 / N, (I + 1) * 16384 / N); its tag is the smallest
- * number whose slot is among them. The search is short: with LIMIT_REDIS_PARTITIONS each has sixteen
- * slots, which one of a few thousand numbers hits.
+ * number whose slot is among them. The search is short: with LIMIT_REDIS_PARTITIONS each has
+ * sixteen slots, which one of a few thousand numbers hits.
  */
 #include "store/redis/request_int.h"
 

@@ -91,11 +91,12 @@ MUST int answer_push(const RespValue *reply, StoreOp *const *ops, size_t n);
 /*
  * N moves of one STORE_MOVE (NULL for none) that lie in this partition, and then a lease (or NULL)
  * of at most lease->lease.max - lease->lease.n jobs. PROCESS waits from here on when the lease ends
- * up with none, and no longer when it has some (empty: neither). SKIP are types to be passed over: the filter is the caller's,
- * who gives back what it does not want and names its type from then on. A lease of no jobs (n is max)
- * lets the script wake another process that waits, if there is a job. The answer adds records to
- * MOVE->out (if it wants them, in the order of MOVES) and to LEASE->out, and sets LEASE->r for this
- * partition: 0 once it has jobs, STORE_EMPTY, or STORE_MORE when too many were passed over.
+ * up with none, and no longer when it has some (empty: neither). SKIP are types to be passed over:
+ * the filter is the caller's, who gives back what it does not want and names its type from then on.
+ * A lease of no jobs (n is max) lets the script wake another process that waits, if there is a
+ * job. The answer adds records to MOVE->out (if it wants them, in the order of MOVES) and to
+ * LEASE->out, and sets LEASE->r for this partition: 0 once it has jobs, STORE_EMPTY, or STORE_MORE
+ * when too many were passed over.
  */
 MUST int request_work(Arena *arena, const RequestHead *head, bool has_functions,
                       const StoreOp *move, StoreMove *const *moves, size_t n, const StoreOp *lease,
@@ -128,8 +129,8 @@ MUST int request_one(Arena *arena, const RequestHead *head, bool has_functions, 
 MUST int answer_one(const RespValue *reply, StoreOp *op);
 
 /*
- * Of one STORE_IMPORT the N jobs and N_KEYS keys that lie in this partition; WALL_MS is the server's
- * time as far as it is known. The answer adds to n_added.
+ * Of one STORE_IMPORT the N jobs and N_KEYS keys that lie in this partition; WALL_MS is the
+ * server's time as far as it is known. The answer adds to n_added.
  */
 MUST int request_import(Arena *arena, const RequestHead *head, bool has_functions,
                         const StoreImport *const *jobs, size_t n, const StoreKey *const *keys,

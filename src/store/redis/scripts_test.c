@@ -1,7 +1,7 @@
 /*
- * What the scripts promise beside the results of operations: an answer given twice when it was lost,
- * a server that lost its data noticed, one keeper of time, waiters told in the order in which they
- * came, ends and events published, types passed over, no room.
+ * What the scripts promise beside the results of operations: an answer given twice when it was
+ * lost, a server that lost its data noticed, one keeper of time, waiters told in the order in
+ * which they came, ends and events published, types passed over, no room.
  */
 #include "store/redis/server_test_int.h"
 

@@ -5,7 +5,8 @@
  *   attempts priority [T] [L] [X] [R]
  *
  * then sections `NAME LENGTH BYTES\n`. Times of one attempt, of a lease and of the end of a job's
- * use are in the first line (T, L, X) because scripts need them; as sections they are in the record.
+ * use are in the first line (T, L, X) because scripts need them; as sections they are in the
+ * record.
  */
 #include "store/redis/value.h"
 

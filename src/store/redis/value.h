@@ -24,9 +24,9 @@ MUST bool value_take_name(Arena *arena, Str field, Str *ret_name);
 MUST int value_add_new(Arena *arena, Str record, Buf *head, Buf *tail);
 
 /*
- * A job in any state (RECORD with its id, HOLDER of its lease) as the script `import` takes it: HEAD
- * "STATE FENCE QUEUE PRIORITY SCORE DEAD", FRONT the first line up to the number in line, TAIL what
- * stands behind it. 0 or -ERR_STORE_FORMAT.
+ * A job in any state (RECORD with its id, HOLDER of its lease) as the script `import` takes it:
+ * HEAD "STATE FENCE QUEUE PRIORITY SCORE DEAD", FRONT the first line up to the number in line,
+ * TAIL what stands behind it. 0 or -ERR_STORE_FORMAT.
  */
 MUST int value_add_any(Arena *arena, Str record, Str holder, Buf *head, Buf *front, Buf *tail);
 

@@ -13,6 +13,7 @@ The clock of a latency is CLOCK_MONOTONIC of this machine, read by the client be
 the handler when it starts.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -183,19 +184,33 @@ def unfinished(redis):
     return left
 
 
-def drain(always=False, jobs=JOBS, work=("--type", "echo"), slots=None):
-    """A worker of the product; without WORK jobs of type echo, whose result is their argument."""
-    flags = ["--keep-completed-max", str(10 * jobs)] + (["--concurrency", str(slots)] if slots else [])
+def drain(always=False, jobs=JOBS):
+    """A worker of the product: jobs of type echo, whose result is their argument."""
     with Redis(always) as redis:
         with Part("serve", redis) as api:
-            load(api.port, "--connections", 4, "--batch", 1000, "--jobs", jobs, *work)
+            load(api.port, "--connections", 4, "--batch", 1000, "--jobs", jobs, "--type", "echo")
         left = unfinished(redis)
-        with Part("work", redis, *flags) as worker:
+        with Part("work", redis, "--keep-completed-max", str(10 * jobs)) as worker:
             wait_until(lambda: left() < jobs or worker.process.poll() is not None)
             first, before, began = left(), Counters(redis, worker), time.monotonic()
             wait_until(lambda: left() == 0, 120)
             took, after = time.monotonic() - began, Counters(redis, worker)
         return dict(before.until(after, first), rate=first / took / 1000)
+
+
+def crowd(processes=16):
+    """Many workers with one slot each and jobs of 1 ms: nearly each job is a call of its own."""
+    with Redis() as redis, contextlib.ExitStack() as stack:
+        with Part("serve", redis) as api:
+            load(api.port, "--connections", 4, "--batch", 1000, "--jobs", 50000, "--type", "sleep", "--args",
+                 '[{"for":"1ms"}]')
+        left = unfinished(redis)
+        workers = [stack.enter_context(Part("work", redis, "--concurrency", "1")) for _ in range(processes)]
+        time.sleep(1)
+        first, before, began = left(), Counters(redis, *workers), time.monotonic()
+        time.sleep(2)
+        jobs, after = first - left(), Counters(redis, *workers)
+        return dict(before.until(after, max(jobs, 1)), rate=jobs / (time.monotonic() - began) / 1000)
 
 
 def drain_noop(always=False):
@@ -539,13 +554,12 @@ def sizing_measures():
                                  ("redis", "Redis' processor time of its whole life", "us")):
             measures.append(Measure("sizing", f"payload of {payload} bytes: {what}", unit, True, "none",
                                     [("sluice", one.of(name))]))
-    # A worker leases ahead only what ends quickly: jobs that last are leased and completed one by one.
-    single = Shared(lambda: drain(jobs=5000, work=("--type", "sleep", "--args", '[{"for":"1ms"}]'), slots=1))
+    many = Shared(crowd)
     for name, what, unit in (("ours", "our processor time for a job", "us"),
                              ("redis", "Redis' processor time for a job", "us"),
                              ("calls", "calls of scripts", "a job")):
-        measures.append(Measure("sizing", f"jobs of 1 ms, a worker with one slot: {what}", unit, True,
-                                "none", [("sluice", single.of(name))]))
+        measures.append(Measure("sizing", f"jobs of 1 ms, 16 workers with one slot: {what}", unit, True,
+                                "none", [("sluice", many.of(name))]))
     return measures
 
 

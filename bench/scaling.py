@@ -22,15 +22,16 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GUIDE = os.path.join(ROOT, "docs", "guide", "scaling.md")
 
 MEASURED = {
-    "api_us": {1: 0.0, 1000: 0.0},      # our processor time for a submit, by jobs a request
-    "push_us": {1: 0.0, 1000: 0.0},     # Redis' for it
-    # Of a job that does nothing, by how many of them end together: 1 is a worker with one slot, 1000
-    # one that is kept full of short jobs. Both lease and complete in one call.
-    "worker_us": {1: 0.0, 1000: 0.0},
-    "work_us": {1: 0.0, 1000: 0.0},     # Redis' for it
-    "queued": {100: 0, 1000: 0, 10000: 0},   # bytes of Redis' memory by payload
-    "kept": {100: 0, 1000: 0, 10000: 0},     # the same of a completed job, whose result is its payload
-    "bytes": {100: 0, 1000: 0, 10000: 0},    # in and out of Redis for a whole life
+    "api_us": {1: 10.4, 1000: 1.5},     # our processor time for a submit, by jobs a request
+    "push_us": {1: 6.6, 1000: 3.5},     # Redis' for it
+    # Of a job that does nothing, by how many of them end together: 1 are 16 workers with one slot each
+    # (0.63 calls a job), 1000 is one that is kept full of short jobs. Both lease and complete in one call.
+    "worker_us": {1: 47.0, 1000: 2.1},
+    "work_us": {1: 45.0, 1000: 9.9},    # Redis' for it
+    "queued": {100: 361, 1000: 1498, 10000: 10610},  # bytes of Redis' memory by payload
+    "kept": {100: 670, 1000: 2973, 10000: 21300},    # the same of a completed job, whose result is its payload
+    "bytes": {100: 702, 1000: 3571, 10000: 31210},   # in and out of Redis for a whole life
+    "life_us": {100: 14.2, 1000: 34.8, 10000: 199.9},  # Redis' processor time for it, in batches
 }
 
 ASSUMED = {
@@ -94,6 +95,7 @@ def partitions_for(nodes):
 def plan(rate, payload=100, batch=1):
     """What RATE jobs a second need."""
     redis_us = MEASURED["push_us"][batch] + MEASURED["work_us"][batch]
+    redis_us += of_payload("life_us", payload) - MEASURED["life_us"][100]
     cores = rate * redis_us / 1e6
     held = rate * (ASSUMED["backlog_s"] * of_payload("queued", payload) +
                    ASSUMED["keep_s"] * of_payload("kept", payload))
@@ -155,10 +157,10 @@ def cost_table():
 
 def payload_table():
     return table(("payload", "queued", "completed and kept", "network in and out of Redis",
-                  "queued jobs in 1 GiB"), [
+                  "Redis' time for its life", "queued jobs in 1 GiB"), [
         (f"{count(payload)} bytes", f"{MEASURED['queued'][payload]:.0f} bytes",
          f"{MEASURED['kept'][payload]:.0f} bytes", f"{MEASURED['bytes'][payload]:.0f} bytes",
-         count(2**30 / MEASURED["queued"][payload])) for payload in MEASURED["queued"]])
+         f"{MEASURED['life_us'][payload]:.0f} µs", count(2**30 / MEASURED["queued"][payload])) for payload in MEASURED["queued"]])
 
 
 def plan_table():
@@ -191,12 +193,12 @@ TABLES = {"cost": cost_table, "payload": payload_table, "plan": plan_table, "imb
 def rewritten(text):
     """The guide with every table anew."""
     for name, make in TABLES.items():
-        begin, end = f"<!-- bench/scaling.py {name} -->\n", "\n<!-- end -->"
+        begin, end = f"<!-- bench/scaling.py {name} -->\n", "<!-- end -->"
         if begin not in text:
             sys.exit(f"scaling.py: the guide has no place for the table {name}")
         head, _, rest = text.partition(begin)
         _, _, tail = rest.partition(end)
-        text = head + begin + make() + end + tail
+        text = head + begin + make() + "\n" + end + tail
     return text
 
 
@@ -207,7 +209,8 @@ def main():
     elif words[0] in ("--write", "--check"):
         text = open(GUIDE, encoding="utf-8").read()
         if words[0] == "--write":
-            open(GUIDE, "w", encoding="utf-8").write(rewritten(text))
+            text = rewritten(text)  # before the file is emptied
+            open(GUIDE, "w", encoding="utf-8").write(text)
         elif rewritten(text) != text:
             sys.exit("scaling.py: the guide's tables are others: bench/scaling.py --write")
     else:

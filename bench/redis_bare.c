@@ -194,7 +194,7 @@ static void put_job(Wire *wire, long number, const char *args)
     PUT(wire, "LPUSH", "bare:ready", id);
 }
 
-/* ---- the parts -------------------------------------------------------------------------------- */
+/* ---- the parts ------------------------------------------------------------------------------- */
 
 static int submit(int port, double seconds, long connections, long batch)
 {

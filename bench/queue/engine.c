@@ -2,8 +2,8 @@
  * An engine with two handlers for measuring: `noop` does nothing, `stamp` notes how long ago its
  * argument (monotonic nanoseconds) was.
  *
- *   engine drain STORE JOBS          push JOBS no-op jobs, then run them all: thousands a second, and
- *                                    microseconds of processor time for each
+ *   engine drain STORE JOBS          push JOBS no-op jobs, then run them all: thousands a second,
+ *                                    and microseconds of processor time for each
  *   engine latency STORE SECONDS     serve HTTP on a free port (printed), run stamp jobs, and print
  *                                    the median and the 99th percentile in milliseconds
  *   engine serve STORE SECONDS       only serve

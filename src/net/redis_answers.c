@@ -8,7 +8,8 @@
  *   the server says     MOVED           the slot's node is another one: there; the map is read
  *                       ASK             there, this once, with ASKING before it
  *                       TRYAGAIN, CLUSTERDOWN, LOADING, MASTERDOWN, READONLY
- *                                       after a little while, to wherever the slot is then
+ *                                       after a little while, to wherever the slot is then; who says
+ *                                       READONLY and stands behind a name is also dialled anew
  *   the connection      is lost         sent again, in front of everything newer
  */
 #include "net/redis_int.h"
@@ -186,6 +187,8 @@ static bool take_error(RedisNode *node, Pending *pending, Str frame)
         if (i > 0)
             redis_topology_refresh(redis);
         redis_put_later(redis, pending);
+        if (str_eq_c(code, "READONLY") && !redis->slots && !redis->url.is_sentinel)
+            redis_node_break(node, "it is a replica: its name may lead to the master by now");
         return true;
     }
     return false;

@@ -337,6 +337,30 @@ TEST(errors_that_pass)
     on_loops((Fake){ .check = check_passing, .serve = serve_passing });
 }
 
+/* A master that has become a replica, and a name that leads to the new master from then on. */
+SUSPENDS static int serve_demoted(FakeConn *conn, Str name, Str arg)
+{
+    (void) name;
+    if (conn->number < 3)
+        return reply(conn, "-READONLY You can't write against a replica.\r\n");
+    return reply_bulk(conn, arg);
+}
+
+SUSPENDS static void check_demoted(Fake *fake)
+{
+    Caller caller = caller_of(fake, 7);
+
+    (void) call(&caller);
+    EXPECT_EQ(caller.r, 0);
+    EXPECT_C(caller.got, "w7");
+    EXPECT_EQ(fake->n_connections, 3);
+}
+
+TEST(a_server_that_became_a_replica_is_dialled_anew)
+{
+    on_loops((Fake){ .check = check_demoted, .serve = serve_demoted });
+}
+
 SUSPENDS static int serve_errors(FakeConn *conn, Str name, Str arg)
 {
     (void) name;

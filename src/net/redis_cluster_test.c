@@ -472,8 +472,8 @@ TEST(cluster)
     World world = { .check = check_all };
     int r;
 
-    if (!has_program("redis-server")) {
-        test_skip("there is no redis-server here");
+    if (!test_redis_program()) {
+        test_skip(TEST_NO_REDIS);
         return;
     }
     r = sl_run(world_run, &world);

@@ -85,7 +85,7 @@ SUSPENDS static int launch_sentinel(World *world)
         return fail_errno("%s", server->path);
     (void) fputs(text, file); /* the server refuses half a file */
     (void) fclose(file);
-    server_arg(server, "redis-server");
+    server_arg(server, test_redis_program());
     server_arg(server, server->path);
     server_arg(server, "--sentinel");
     return server_launch(server);
@@ -219,8 +219,8 @@ TEST(sentinel)
 {
     World world = { .redis = NULL };
 
-    if (!has_program("redis-server")) {
-        test_skip("there is no redis-server here");
+    if (!test_redis_program()) {
+        test_skip(TEST_NO_REDIS);
         return;
     }
     EXPECT_OK(sl_run(world_run, &world));

@@ -53,8 +53,8 @@ static void on_loops(World world)
 {
     static const enum sl_loop_kind kinds[] = { SL_LOOP_EPOLL, SL_LOOP_URING };
 
-    if (!has_program("redis-server")) {
-        test_skip("there is no redis-server here");
+    if (!test_redis_program()) {
+        test_skip(TEST_NO_REDIS);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
@@ -520,8 +520,8 @@ TEST(several_loops)
 {
     World world = { .check = check_loops };
 
-    if (!has_program("redis-server")) {
-        test_skip("there is no redis-server here");
+    if (!test_redis_program()) {
+        test_skip(TEST_NO_REDIS);
         return;
     }
     EXPECT_OK(sl_run(world_run, &world, .loops = 3));

@@ -95,15 +95,15 @@ TEST(tls)
     TestCert client = test_cert_make(
         &(TestCertOpts){ .file = "client", .names = "DNS:client.test", .issuer = &root });
 
-    for (size_t i = 0; i < ARRAY_LEN(kinds) && has_program("redis-server"); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && test_redis_program(); i++) {
         World world = { .nursery = NULL };
         int r = sl_run(world_run, &world, .loop = kinds[i]);
 
         if (r != -ERR_UNSUPPORTED)
             EXPECT_OK(r);
     }
-    if (!has_program("redis-server"))
-        test_skip("there is no redis-server here");
+    if (!test_redis_program())
+        test_skip(TEST_NO_REDIS);
     test_cert_free(&root);
     test_cert_free(&server);
     test_cert_free(&client);

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/macro.h"
 #include "base/test.h"
+#include "base/test_redis.h"
 #include "net/redis.h"
 
 #include <sluice/rt.h>
@@ -32,20 +33,6 @@ typedef struct Server {
     const char *argv[SERVER_ARGS + 1];
     size_t argc;
 } Server;
-
-static inline bool has_program(const char *name)
-{
-    AUTO(mem_free) char *path = mem_copy_c(getenv("PATH") ?: "", strlen(getenv("PATH") ?: ""));
-    char text[512];
-    char *rest = NULL;
-
-    for (char *dir = strtok_r(path, ":", &rest); dir; dir = strtok_r(NULL, ":", &rest)) {
-        (void) snprintf(text, sizeof(text), "%s/%s", dir, name);
-        if (access(text, X_OK) == 0)
-            return true;
-    }
-    return false;
-}
 
 static inline uint16_t free_port(void)
 {
@@ -75,7 +62,7 @@ static inline void server_init(Server *server, const char *name)
     (void) snprintf(server->dir, sizeof(server->dir), "%s", name);
     (void) snprintf(server->path, sizeof(server->path), "%s/%s/r.sock", test_dir(), name);
     (void) mkdir(server->dir, 0700);
-    server_arg(server, "redis-server");
+    server_arg(server, test_redis_program());
     server_arg(server, "--port");
     server_arg(server, server->port_text);
     server_arg(server, "--bind");
@@ -106,7 +93,7 @@ SUSPENDS static inline int wait_for_listener(const char *text)
         }
         r = sl_sleep_ms(10);
     }
-    return r < 0 ? r : fail(-ERR_UNAVAILABLE, "redis-server does not come up");
+    return r < 0 ? r : fail(-ERR_UNAVAILABLE, "the server does not come up");
 }
 
 SUSPENDS static inline int server_wait(const Server *server)

@@ -5,6 +5,7 @@
 
 #include "base/macro.h"
 #include "base/test.h"
+#include "base/test_redis.h"
 #include "net/listener.h"
 #include "net/tls_world_int.h"
 
@@ -230,7 +231,7 @@ SUSPENDS static void ping(const NetAddress *address)
 SUSPENDS static int check_redis(void *arg)
 {
     char port[8];
-    const char *const argv[] = { "redis-server",
+    const char *const argv[] = { test_redis_program(),
                                  "--port",
                                  "0",
                                  "--tls-port",
@@ -268,8 +269,13 @@ SUSPENDS static int check_redis(void *arg)
 /* Catches a dialect of TLS that only we speak. Redis wants a client's certificate by itself. */
 TEST(speaks_with_redis)
 {
-    if (system("ldd \"$(command -v redis-server)\" 2>/dev/null | grep -q libssl") != 0) {
-        test_skip("redis-server is not installed, or has no TLS");
+    const char *program = test_redis_program();
+    char command[512];
+
+    (void) snprintf(command, sizeof(command),
+                    "ldd \"$(command -v '%s')\" 2>/dev/null | grep -q libssl", program ?: "");
+    if (!program || system(command) != 0) {
+        test_skip("there is no redis-server nor valkey-server here, or it has no TLS");
         return;
     }
     run(check_redis);

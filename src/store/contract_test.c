@@ -210,7 +210,7 @@ static void on_redis(const StoreDriver *driver, Body body, unsigned partitions)
     Setup setup = { .driver = driver, .body = body };
 
     if (!was_tried && !redis_server_start(&server, "redis", NULL))
-        fprintf(stderr, "    there is no redis-server: the store redis is not tested\n");
+        fprintf(stderr, "    " TEST_NO_REDIS ": the store redis is not tested\n");
     was_tried = true;
     if (server.pid == 0)
         return;

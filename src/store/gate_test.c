@@ -212,7 +212,7 @@ TEST(each_job_is_done_once_by_workers_on_three_loops_of_a_store_elsewhere)
     RedisServer server = { 0 };
 
     if (!redis_server_start(&server, "redis", NULL)) {
-        test_skip("there is no redis-server");
+        test_skip(TEST_NO_REDIS);
         return;
     }
     for (unsigned partitions = 1; partitions <= 4; partitions += 3) {

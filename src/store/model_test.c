@@ -542,7 +542,7 @@ TEST(a_store_in_redis_does_what_the_model_does)
     Str path;
 
     if (!redis_server_start(&server, "redis", NULL)) {
-        test_skip("there is no redis-server");
+        test_skip(TEST_NO_REDIS);
         return;
     }
     EXPECT_OK(store_find_driver(STR_C("redis://x"), &driver, &path));

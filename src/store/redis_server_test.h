@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/test.h"
+#include "base/test_redis.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -24,16 +25,20 @@ typedef struct RedisServer {
     unsigned prefixes; /* given out */
 } RedisServer;
 
-static inline bool redis_server_is_here(void)
-{
-    return system("command -v redis-server >/dev/null 2>&1") == 0;
-}
-
 static inline void redis_server_exec(const RedisServer *server, const char *const *options)
 {
-    const char *argv[32] = { "redis-server", "--port",      "0",  "--unixsocket",
-                             server->socket, "--save",      "",   "--appendonly",
-                             "no",           "--daemonize", "no", "--logfile",
+    const char *argv[32] = { test_redis_program(),
+                             "--port",
+                             "0",
+                             "--unixsocket",
+                             server->socket,
+                             "--save",
+                             "",
+                             "--appendonly",
+                             "no",
+                             "--daemonize",
+                             "no",
+                             "--logfile",
                              "/dev/null" };
     size_t n = 13;
 
@@ -59,7 +64,7 @@ static inline bool redis_server_answers(const RedisServer *server)
 static inline bool redis_server_start(RedisServer *server, const char *name,
                                       const char *const *options)
 {
-    if (!redis_server_is_here())
+    if (!test_redis_program())
         return false;
     (void) snprintf(server->socket, sizeof(server->socket), "%.60s/%s.sock", test_dir(), name);
     (void) unlink(server->socket);

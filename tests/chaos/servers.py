@@ -15,8 +15,10 @@ import time
 START_S = 20
 
 
-def have(program):
-    return shutil.which(program) is not None
+def find_server():
+    """Redis' server, else Valkey's, or the one that SLUICE_TEST_REDIS names; None where there is none."""
+    names = [os.environ["SLUICE_TEST_REDIS"]] if os.environ.get("SLUICE_TEST_REDIS") else ["redis-server", "valkey-server"]
+    return next((name for name in names if shutil.which(name)), None)
 
 
 class Redis:
@@ -29,7 +31,7 @@ class Redis:
         os.makedirs(directory, exist_ok=True)
 
     def start(self):
-        self.proc = subprocess.Popen(["redis-server"] + self.settings, stdin=subprocess.DEVNULL,
+        self.proc = subprocess.Popen([find_server()] + self.settings, stdin=subprocess.DEVNULL,
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + START_S
         while time.monotonic() < until:

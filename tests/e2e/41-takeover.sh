@@ -61,14 +61,14 @@ hammer()
 hammer "lmdb:$SCRATCH/store"
 hammer "lmdb:$SCRATCH/store2" --loops 2
 
-if command -v redis-server >/dev/null && sluice store info nosuch:x 2>&1 | grep -q redis:; then
-    redis-server --port 0 --unixsocket "$SCRATCH/redis" --save "" --appendonly no --daemonize no \
+if [ -n "$REDIS_SERVER" ] && sluice store info nosuch:x 2>&1 | grep -q redis:; then
+    "$REDIS_SERVER" --port 0 --unixsocket "$SCRATCH/redis" --save "" --appendonly no --daemonize no \
         >redis.log 2>&1 &
     at_end "kill $!"
-    wait_for 10 test -S "$SCRATCH/redis" || fail "redis-server does not start"
+    wait_for 10 test -S "$SCRATCH/redis" || fail "$REDIS_SERVER does not start"
     hammer "redis+unix://$SCRATCH/redis"
 else
-    echo "  without Redis: there is no redis-server here, or this build has no store for it"
+    echo "  skipped: there is no redis-server here, nor valkey-server, or this build has no store for it"
 fi
 
 # A next engine that cannot start changes nothing: here a file that is no store.

@@ -111,12 +111,12 @@ stop_engine
 run_out sluice store migrate "lmdb:$SCRATCH/two" "lmdb:$SCRATCH/one"
 expect_refusal "another target"
 
-if command -v redis-server >/dev/null && sluice store info nosuch:x 2>&1 | grep -q redis:; then
-    redis-server --port 0 --unixsocket "$SCRATCH/redis" --save "" --appendonly no --daemonize no \
+if [ -n "$REDIS_SERVER" ] && sluice store info nosuch:x 2>&1 | grep -q redis:; then
+    "$REDIS_SERVER" --port 0 --unixsocket "$SCRATCH/redis" --save "" --appendonly no --daemonize no \
         >redis.log 2>&1 &
     at_end "kill $!"
     redis=redis+unix://$SCRATCH/redis
-    wait_for 10 test -S "$SCRATCH/redis" || fail "redis-server does not start"
+    wait_for 10 test -S "$SCRATCH/redis" || fail "$REDIS_SERVER does not start"
     move "lmdb:$SCRATCH/two" "$redis"
     look "$redis"
     stop_engine
@@ -125,7 +125,7 @@ if command -v redis-server >/dev/null && sluice store info nosuch:x 2>&1 | grep 
     expect_match "the third store" "^sound" "$OUT"
     look "lmdb:$SCRATCH/three"
 else
-    echo "  without Redis: there is no redis-server here, or this build has no store for it"
+    echo "  skipped: there is no redis-server here, nor valkey-server, or this build has no store for it"
     look "lmdb:$SCRATCH/two"
 fi
 

@@ -3,7 +3,7 @@
 # the other, and its late completion is refused.
 . "$(dirname "$0")/lib.sh"
 
-command -v redis-server >/dev/null || skip "redis-server is not installed"
+need_redis
 command -v ip >/dev/null || skip "there is no ip (iproute2)"
 tag=sl$$
 hub=${tag}h
@@ -29,14 +29,14 @@ for i in 1 2; do
 done
 
 mkdir redis
-ip netns exec "$hub" redis-server --port 6390 --bind 10.91.0.1 127.0.0.1 --protected-mode no --dir "$SCRATCH/redis" --save "" \
+ip netns exec "$hub" "$REDIS_SERVER" --port 6390 --bind 10.91.0.1 127.0.0.1 --protected-mode no --dir "$SCRATCH/redis" --save "" \
     --logfile redis.log >/dev/null 2>&1 &
 ENGINES+=($!)
 hub_answers()
 {
-    in_hub redis-cli -h 10.91.0.1 -p 6390 PING
+    in_hub "$REDIS_CLI" -h 10.91.0.1 -p 6390 PING
 }
-wait_for 10 hub_answers || fail "redis-server does not start in its namespace"
+wait_for 10 hub_answers || fail "$REDIS_SERVER does not start in its namespace"
 
 worker() # NAME NAMESPACE: a worker of one job at a time there; its pid in WORKER
 {

@@ -22,7 +22,7 @@ sys.exit(sum("crowd" in json.dumps(worker) for worker in found) != int(sys.argv[
 wait_for 120 listed || fail "not all workers are listed: $(sluice worker list | wc -l) lines; $(tail -n 3 workers.log)"
 waiting()
 {
-    [ "$(redis --scan --pattern '*wait:crowd' | head -n 1 | xargs -r redis-cli -p "$REDIS_PORT" ZCARD)" = "$workers" ]
+    [ "$(redis --scan --pattern '*wait:crowd' | head -n 1 | xargs -r "$REDIS_CLI" -p "$REDIS_PORT" ZCARD)" = "$workers" ]
 }
 wait_for 60 waiting || fail "not all workers wait for jobs"
 

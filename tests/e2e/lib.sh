@@ -23,6 +23,8 @@
 #   expect_refusal [REGEX]        after run_out: failed, said one sentence, printed nothing else
 #   start_redis [SETTING...]      a Redis server with its files in ./redis; sets REDIS_PORT and
 #                                 REDIS_URL; skips where there is none. kill_redis ends it at once
+#   $REDIS_SERVER, $REDIS_CLI     programs: Redis', else Valkey's; empty where there are none.
+#                                 SLUICE_TEST_REDIS names another server
 #   redis COMMAND...              asks it; redis_restart starts it again on its port and files
 #   need FEATURE...               skips where the build lacks one of them (lexbor, jq, sqlite, pq)
 #   skip WHY · fail WHY
@@ -165,10 +167,23 @@ kill_engine()
 
 REDIS=
 REDIS_SETTINGS=()
+REDIS_SERVER=
+for name in ${SLUICE_TEST_REDIS:-redis-server valkey-server}; do
+    if command -v "$name" >/dev/null; then
+        REDIS_SERVER=$name
+        break
+    fi
+done
+REDIS_CLI=${REDIS_SERVER/%-server/-cli}
+
+need_redis()
+{
+    [ -n "$REDIS_SERVER" ] || skip "there is no redis-server here, nor valkey-server"
+}
 
 start_redis()
 {
-    command -v redis-server >/dev/null || skip "redis-server is not installed"
+    need_redis
     REDIS_SETTINGS=("$@")
     REDIS_PORT=$("$PYTHON" -S -c '
 import random, socket
@@ -188,11 +203,11 @@ print(port)')
 
 redis_restart()
 {
-    redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --dir "$SCRATCH/redis" --save "" \
+    "$REDIS_SERVER" --port "$REDIS_PORT" --bind 127.0.0.1 --dir "$SCRATCH/redis" --save "" \
         --logfile "$SCRATCH/redis/log" "${REDIS_SETTINGS[@]}" >/dev/null 2>&1 </dev/null &
     REDIS=$!
     ENGINES+=("$REDIS")
-    wait_for 20 redis PING || fail "redis-server does not start: $(tail -n 3 redis/log)"
+    wait_for 20 redis PING || fail "$REDIS_SERVER does not start: $(tail -n 3 redis/log)"
 }
 
 kill_redis()
@@ -203,7 +218,7 @@ kill_redis()
 
 redis()
 {
-    redis-cli -p "$REDIS_PORT" "$@"
+    "$REDIS_CLI" -p "$REDIS_PORT" "$@"
 }
 
 # --- HTTP -------------------------------------------------------------------------------------

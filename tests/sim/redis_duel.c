@@ -4,6 +4,7 @@
 #include "../sim/redis_duel.h"
 
 #include "base/test.h"
+#include "base/test_redis.h"
 #include "net/address.h"
 
 #include <sluice/rt.h>
@@ -19,15 +20,17 @@ static pid_t server_pid;
 
 static bool server_start(void)
 {
-    if (system("command -v redis-server >/dev/null 2>&1") != 0)
+    const char *program = test_redis_program();
+
+    if (!program)
         return false;
     server_pid = fork();
     if (server_pid == 0) {
         int null = open("/dev/null", O_RDWR);
 
         dup2(null, 1);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", "real.sock", "--save",
-               "", "--appendonly", "no", "--daemonize", "no", (char *) NULL);
+        execlp(program, program, "--port", "0", "--unixsocket", "real.sock", "--save", "",
+               "--appendonly", "no", "--daemonize", "no", (char *) NULL);
         _exit(127);
     }
     return server_pid > 0;
@@ -269,7 +272,7 @@ static int duel_main(void *arg)
 void duel_run(void (*body)(Duel *))
 {
     if (!server_start()) {
-        test_skip("no redis-server on this machine");
+        test_skip(TEST_NO_REDIS);
         return;
     }
     EXPECT_OK(sl_run(duel_main, &body, .stack_bytes = 256 << 10));

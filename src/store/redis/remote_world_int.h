@@ -66,7 +66,7 @@ static inline void world_run(void (*body)(World *world), unsigned partitions,
     WorldRun run = { .body = body };
 
     if (!redis_server_start(&run.world.server, "redis", options)) {
-        test_skip("there is no redis-server");
+        test_skip(TEST_NO_REDIS);
         return;
     }
     redis_server_url(&run.world.server, partitions, run.world.url, sizeof(run.world.url));

@@ -607,7 +607,7 @@ static void run_world(uint64_t seed, bool has_functions)
 TEST(functions_do_what_the_engine_does)
 {
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     for (uint64_t seed = 1; seed <= RUNS && !test_has_failed(); seed++)
         run_world(seed, true);
 }
@@ -615,7 +615,7 @@ TEST(functions_do_what_the_engine_does)
 TEST(scripts_do_what_the_engine_does)
 {
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     for (uint64_t seed = 101; seed <= 102 && !test_has_failed(); seed++)
         run_world(seed, false);
 }

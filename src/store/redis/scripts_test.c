@@ -146,7 +146,7 @@ static void settle(void)
 TEST(a_lost_answer_is_given_again_and_nothing_is_done_twice)
 {
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     push(1, 1, "a", "t");
     push(2, 2, "a", "t");
@@ -163,7 +163,7 @@ TEST(a_lost_answer_is_given_again_and_nothing_is_done_twice)
 TEST(a_job_that_has_gone_on_is_not_given_again)
 {
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     push(1, 1, "a", "t");
     EXPECT_EQ(lease(2, false, "a", 1, "", NULL, 0).n, 1);
@@ -178,7 +178,7 @@ TEST(another_epoch_is_refused_before_anything)
     AUTO(arena_deinit) Arena arena = { 0 };
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     for (int round = 0; round < 2; round++) {
         StoreOp op = { .kind = STORE_GET, .get.id = id_of(1) };
@@ -221,7 +221,7 @@ static void fill_up(bool has_functions)
 TEST(no_room_refuses_pushes_and_lets_jobs_end)
 {
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     fill_up(true);
     fill_up(false);
 }
@@ -246,7 +246,7 @@ static StoreOp promote_as(const char *process, int64_t now_ms)
 TEST(one_process_keeps_time_until_it_is_silent)
 {
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     EXPECT(!promote_as("p1", T0).due.is_elsewhere);
     StoreOp other = promote_as("p2", T0 + 1);
@@ -263,7 +263,7 @@ TEST(the_keeper_of_time_hears_of_what_is_due_before_it_looks)
     AUTO(arena_deinit) Arena arena = { 0 };
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     int fd = listen_to("sl{0}:wake:p1");
     EXPECT(!promote_as("p1", T0).due.is_elsewhere);
@@ -288,7 +288,7 @@ TEST(the_keeper_of_time_hears_of_what_is_due_before_it_looks)
 TEST(waiters_are_told_in_turn_and_one_for_each_job)
 {
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     int one = listen_to("sl{0}:wake:p1"), two = listen_to("sl{0}:wake:p2");
 
@@ -312,7 +312,7 @@ TEST(waiters_are_told_in_turn_and_one_for_each_job)
 TEST(who_is_deaf_is_passed_over_and_what_is_left_is_passed_on)
 {
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     int two = listen_to("sl{0}:wake:p2");
 
@@ -344,7 +344,7 @@ TEST(ends_and_events_are_published)
     Request request;
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     push(1, 1, "a", "t x");
     (void) job_id_format(&op.get.id, id);
@@ -379,7 +379,7 @@ TEST(types_are_passed_over_and_keep_their_place)
     static const Str skip[] = { STR("x"), STR("y") };
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     for (unsigned i = 1; i <= 9; i++)
         push(i, i, "a", i % 3 == 0 ? "b" : i % 2 ? "x" : "y");
@@ -404,7 +404,7 @@ TEST(queues_take_turns_when_any_will_do)
     unsigned seen = 0;
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     test_server_empty(true);
     for (unsigned i = 0; i < 9; i++)
         push(i + 1, i, i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c", "t");

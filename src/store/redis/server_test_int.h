@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/test.h"
+#include "base/test_redis.h"
 #include "codec/resp.h"
 #include "store/redis/request_int.h"
 
@@ -50,19 +51,20 @@ static inline int test_server_connect(void)
     return -1;
 }
 
-/* False when there is no redis-server here. */
+/* False when there is no server here. */
 static inline bool test_server_start(void)
 {
+    const char *program = test_redis_program();
+
     if (test_server.pid > 0)
         return true;
-    if (system("command -v redis-server >/dev/null 2>&1") != 0)
+    if (!program)
         return false;
     test_server.pid = fork();
     if (test_server.pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", "r.sock", "--save",
-               "", "--appendonly", "no", "--daemonize", "no", "--logfile", "redis.log",
-               (char *) NULL);
+        execlp(program, program, "--port", "0", "--unixsocket", "r.sock", "--save", "",
+               "--appendonly", "no", "--daemonize", "no", "--logfile", "redis.log", (char *) NULL);
         _exit(127);
     }
     test_server.fd = test_server_connect();

@@ -4,6 +4,9 @@
  * Event number n stands at n modulo the size of the ring, and is there while n is among the last
  * LIMIT_SERVE_EVENTS. Its id carries the number in the 62 random bits of a UUID version 7 and its
  * time in the time bits, so that it sorts by time and leads back to the number.
+ *
+ * Of a store that is shared with other processes the ring hears only from the first read on, and for
+ * LIMIT_SERVE_EVENTS_HEARD_MS after the last one: each event costs a part of a message there.
  */
 #include "serve/events.h"
 
@@ -40,7 +43,9 @@ struct Events {
     Queues *queues;
     QueueListener listener;
     const char *source;
-    uint64_t count; /* events ever; the newest has number count - 1 */
+    bool is_heard;   /* the listener is among the queues' */
+    int64_t read_ns; /* when somebody read last */
+    uint64_t count;  /* events ever; the newest has number count - 1 */
     Event ring[LIMIT_SERVE_EVENTS];
 };
 
@@ -69,10 +74,27 @@ static uint8_t copy_cut(char *out, size_t cap, Str text)
     return (uint8_t) len;
 }
 
+/* Hear of moves; of a shared store only while somebody reads, since each costs a message there. */
+static void events_hear(Events *events, bool hears)
+{
+    if (hears == events->is_heard)
+        return;
+    events->is_heard = hears;
+    if (hears)
+        queue_listen(events->queues, &events->listener);
+    else
+        queue_unlisten(events->queues, &events->listener);
+}
+
 static void on_events(void *ctx, const StoreEvent *happened, size_t n)
 {
     Events *events = ctx;
 
+    if (queue_is_shared(events->queues) &&
+        sl_clock_ns() - events->read_ns > LIMIT_SERVE_EVENTS_HEARD_MS * NS_PER_MS) {
+        events_hear(events, false);
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         const StoreEvent *from = &happened[i];
         Event *event = &events->ring[events->count++ % LIMIT_SERVE_EVENTS];
@@ -98,7 +120,7 @@ Events *events_new(Queues *queues, const char *source)
     events->queues = queues;
     events->source = source;
     events->listener = (QueueListener){ .fn = on_events, .ctx = events };
-    queue_listen(queues, &events->listener);
+    events_hear(events, !queue_is_shared(queues));
     return events;
 }
 
@@ -106,7 +128,7 @@ void events_free(Events *events)
 {
     if (!events)
         return;
-    queue_unlisten(events->queues, &events->listener);
+    events_hear(events, false);
     mem_free(events);
 }
 
@@ -233,7 +255,7 @@ typedef struct Reading {
 static int read_here(void *arg)
 {
     Reading *reading = arg;
-    const Events *events = reading->events;
+    Events *events = reading->events;
     const EventsFilter *filter = reading->filter;
     JsonWriter *out = reading->out;
     uint64_t oldest = events->count > LIMIT_SERVE_EVENTS ? events->count - LIMIT_SERVE_EVENTS : 0;
@@ -244,6 +266,8 @@ static int read_here(void *arg)
 
     if (r < 0)
         return r;
+    events->read_ns = sl_clock_ns();
+    events_hear(events, true);
 
     json_write_object(out);
     json_write_key(out, "events");

@@ -5,8 +5,8 @@
  * LIMIT_SERVE_EVENTS. Its id carries the number in the 62 random bits of a UUID version 7 and its
  * time in the time bits, so that it sorts by time and leads back to the number.
  *
- * Of a store that is shared with other processes the ring hears only from the first read on, and for
- * LIMIT_SERVE_EVENTS_HEARD_MS after the last one: each event costs a part of a message there.
+ * Of a store that is shared with other processes the ring hears only from the first read on, and
+ * for LIMIT_SERVE_EVENTS_HEARD_MS after the last one: each event costs a part of a message there.
  */
 #include "serve/events.h"
 

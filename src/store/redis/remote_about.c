@@ -9,6 +9,7 @@
  *   sl:about       made once: the first process writes it, the others read what it wrote
  *   P:epoch        made once in each partition, and anew when the server was emptied
  *
+ * Functions may be forbidden or renamed: then scripts are used, as with a server before 7.0.
  * CONFIG may be forbidden or renamed; INFO says enough for the eviction policy then, and of the
  * persistence it is said that it could not be looked at.
  */
@@ -233,6 +234,37 @@ int remote_look(RemoteLoop *loop)
     return r == 0 ? look_at_replicas(loop, &arena) : r;
 }
 
+/* Whether this user may load functions and call them: an ACL or a provider may forbid it. Who does
+ * not answer has not forbidden it. */
+SUSPENDS static bool may_use_functions(RemoteLoop *loop, Arena *arena)
+{
+    Str load[] = { str_from_c("FUNCTION"), str_from_c("LOAD"), str_from_c("REPLACE"),
+                   str_from_c(scripts_library) };
+    Str probe[] = { str_from_c("FCALL"), arena_printf(arena, "%s_get", scripts_name),
+                    str_from_c("0") };
+    RedisCall call = { .argv = load,
+                       .argc = ARRAY_LEN(load),
+                       .slot = REDIS_NODE(0),
+                       .patience_ms = LIMIT_REDIS_CONNECT_MS,
+                       .arena = arena };
+    Err err;
+    int r = redis_call(loop->redis, &call);
+
+    if (r == 0) { /* without keys it is an error at any rate: which one says enough */
+        call.argv = probe;
+        call.argc = ARRAY_LEN(probe);
+        r = redis_call(loop->redis, &call);
+        if (r < 0)
+            err_take(r, &err);
+        return r != REDIS_REFUSED ||
+               (!resp_is_error(&call.reply, "NOPERM") &&
+                !str_contains(call.reply.text, str_from_c("unknown command")));
+    }
+    if (r < 0)
+        err_take(r, &err);
+    return r != REDIS_REFUSED;
+}
+
 int remote_check_server(RemoteLoop *loop)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
@@ -248,7 +280,8 @@ int remote_check_server(RemoteLoop *loop)
     if (remote->durability == REDIS_WAITAOF && !about.has_waitaof)
         return fail(-ERR_CONFIG, "durability waitaof needs Redis 7.2; this is %u.%u",
                     about.version >> 16, about.version >> 8 & 0xff);
-    remote->has_functions = about.has_functions && !(remote->seams && remote->seams->is_old);
+    remote->has_functions = about.has_functions && !(remote->seams && remote->seams->is_old) &&
+                            may_use_functions(loop, &arena);
     remote->publish = !about.is_cluster        ? PUBLISH_PLAIN
                       : about.has_shard_pubsub ? PUBLISH_SHARD
                                                : PUBLISH_BLIND;

@@ -205,6 +205,7 @@ static void fill_call(const Ask *ask, RedisCall *call)
                          .slot = ask->part->slot,
                          .is_write = scripts_table[ask->request.kind].is_write,
                          .again = ask->request.again,
+                         .patience_ms = ask->patience_ms,
                          .arena = (Arena *) &ask->arena };
 }
 

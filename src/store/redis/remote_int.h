@@ -117,7 +117,8 @@ struct RemoteLoop {
     unsigned lost_turn; /* how often a partition was found to have lost everything */
     sl_mutex renewing;
     RemoteClock clock;
-    size_t under_way; /* calls of remote_run */
+    size_t under_way;  /* calls of remote_run */
+    size_t push_bytes; /* of the pushes among them */
 
     Str types[LIMIT_STORE_TYPES]; /* that filters were asked about */
     size_t n_types, n_types_seen;
@@ -191,7 +192,8 @@ typedef struct Ask {
     Request request;
     RespValue reply;
     unsigned epoch_turn;
-    uint64_t *taken; /* numbers that this call acknowledges */
+    int64_t patience_ms; /* 0: the client's */
+    uint64_t *taken;     /* numbers that this call acknowledges */
     size_t n_taken;
     int r;             /* 0, or below zero with `why` */
     bool has_lost_all; /* the server has another epoch, or none */

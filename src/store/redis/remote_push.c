@@ -9,6 +9,11 @@
  * under way for a partition, so that under load the next ones gather more, as in the gate's group
  * commit. Each push is all or none by itself, and has its own answer.
  *
+ * Nobody waits much longer than LIMIT_REDIS_PATIENCE_MS: a call has the patience that the first of
+ * its pushes has left. A loop keeps LIMIT_STORE_PUSH_BYTES of pushes; further ones are refused at
+ * once, so that submitters who come again and again cannot fill the memory of a process whose
+ * server is away.
+ *
  *   pending pushes => somebody gathers, or as many calls are under way as may be
  */
 #include "store/redis/remote_int.h"
@@ -17,6 +22,7 @@ struct ParkedPush {
     StoreOp *op;
     ParkedPush *next;
     size_t bytes;
+    int64_t since_ns;
     bool is_done;
     bool leads;
     sl_event event; /* it is done, or leads */
@@ -131,12 +137,21 @@ static ParkedPush *take_batch(RemotePart *part, size_t *ret_n)
     return first;
 }
 
-SUSPENDS static void call(RemotePart *part, StoreOp **ops, size_t n)
+/* What is left of the time that a push may take which came at SINCE_NS. */
+static int64_t patience_left_ms(int64_t since_ns)
+{
+    int64_t waited_ms = (sl_now_ns() - since_ns) / NS_PER_MS;
+
+    return MAX(LIMIT_REDIS_PATIENCE_MS - waited_ms, (int64_t) LIMIT_STORE_SLOW_MS);
+}
+
+SUSPENDS static void call(RemotePart *part, StoreOp **ops, size_t n, int64_t since_ns)
 {
     Ask ask, *asks[1] = { &ask };
     int r;
 
     ask_begin(&ask, part, SCRIPT_PUSH);
+    ask.patience_ms = patience_left_ms(since_ns);
     r = request_push(&ask.arena, &ask.head, part->loop->remote->has_functions, ops, n,
                      &ask.request);
     if (r == 0) {
@@ -195,7 +210,7 @@ SUSPENDS static void lead(RemotePart *part)
     ops = mem_new_array(StoreOp *, n);
     for (ParkedPush *push = batch; push; push = push->next)
         ops[i++] = push->op;
-    call(part, ops, n);
+    call(part, ops, n, batch->since_ns);
     mem_free(ops);
     settle(part, batch);
     pass_lead(part);
@@ -220,30 +235,39 @@ SUSPENDS static void yield_shielded(void)
     (void) sl_scope_end(&shield, sl_yield());
 }
 
+SUSPENDS static void push_to(RemotePart *part, ParkedPush *own)
+{
+    if (part->last)
+        part->last->next = own;
+    else
+        part->first = own;
+    part->last = own;
+    if (!part->is_gathering && part->under_way < LIMIT_STORE_PUSH_CALLS) {
+        ASSERT(part->first == own);
+        part->is_gathering = own->leads = true;
+        yield_shielded();
+    } else {
+        wait_shielded(&own->event);
+    }
+    if (own->is_done)
+        return;
+    ASSERT(own->leads && part->first == own);
+    lead(part);
+    ASSERT(own->is_done);
+}
+
 void remote_push(RemoteLoop *loop, StoreOp *op)
 {
-    ParkedPush push = { .op = op, .bytes = bytes_of(op) };
-    RemotePart *part;
+    ParkedPush push = { .op = op, .bytes = bytes_of(op), .since_ns = sl_now_ns() };
     uint32_t index;
 
     if (!find_partition(loop, op, &index))
         return;
-    part = &loop->parts[index];
-    if (part->last)
-        part->last->next = &push;
-    else
-        part->first = &push;
-    part->last = &push;
-    if (!part->is_gathering && part->under_way < LIMIT_STORE_PUSH_CALLS) {
-        ASSERT(part->first == &push);
-        part->is_gathering = push.leads = true;
-        yield_shielded();
-    } else {
-        wait_shielded(&push.event);
-    }
-    if (push.is_done)
+    if (loop->push_bytes > 0 && loop->push_bytes + push.bytes > LIMIT_STORE_PUSH_BYTES) {
+        op_set_error(op, -ERR_BUSY, "too many jobs wait for the Redis server to take them");
         return;
-    ASSERT(push.leads && part->first == &push);
-    lead(part);
-    ASSERT(push.is_done);
+    }
+    loop->push_bytes += push.bytes;
+    push_to(&loop->parts[index], &push);
+    loop->push_bytes -= push.bytes;
 }

@@ -37,3 +37,6 @@ int64_t reply_number(const RespValue *reply, size_t i);
  * behind it, as op_add_text does.
  */
 MUST int reply_add_job(StoreOp *op, Str id, Str text, int64_t until_ms, bool has_holder);
+/* The same for one of many, counted in *N: one that cannot be read is left out, and logged. */
+MUST int reply_add_readable(StoreOp *op, Str id, Str text, int64_t until_ms, bool has_holder,
+                            size_t *n);

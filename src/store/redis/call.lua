@@ -96,23 +96,20 @@ local function remember(answer)
         return
     end
     redis.call('HSET', ops_key, number, answer)
-    local dropped = 0
+    redis.call('EXPIRE', ops_key, LIMIT_REDIS_OPS_S)
     if heard ~= '' then
         local fields, n = { 'HDEL', ops_key }, 2
         for one in gmatch(heard, '%d+') do
             n = n + 1
             fields[n] = one
             if n == 1000 then
-                dropped = dropped + redis.call(unpack(fields))
+                redis.call(unpack(fields))
                 fields, n = { 'HDEL', ops_key }, 2
             end
         end
         if n > 2 then
-            dropped = dropped + redis.call(unpack(fields))
+            redis.call(unpack(fields))
         end
-    end
-    if dropped == 0 or sub(number, -1) == '0' then
-        redis.call('EXPIRE', ops_key, LIMIT_REDIS_OPS_S)
     end
 end
 

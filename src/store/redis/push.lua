@@ -127,11 +127,12 @@ local function push_add(args, ops, from, to)
     return true
 end
 
-local function push_undo()
+-- Forget what was put together; of the events all but the first N, which are of pushes before.
+local function push_undo(n)
     writes_begin()
     lines_begin()
-    if events then
-        events = {}
+    for i = n + 1, events and #events or 0 do
+        events[i] = nil
     end
 end
 
@@ -188,9 +189,10 @@ local function push_one(args, ops, i)
         end
         return 't' .. op.twin
     end
+    local n_events = events and #events or 0
     local is_done, why = push_add(args, ops, i, i)
     if not is_done then
-        push_undo()
+        push_undo(n_events)
         return push_find(args, op, why)
     end
     if key then
@@ -222,7 +224,7 @@ local function push(keys, args)
                 words[i] = text_of(ops[i].line)
             end
         else
-            push_undo()
+            push_undo(0)
             for i = 1, #ops do
                 words[i] = push_one(args, ops, i)
             end

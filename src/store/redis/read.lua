@@ -134,7 +134,7 @@ local function list_walk(page, walk, label)
             end
             page.place, page.score = page.name, score
             page.id = id ~= '' and id or string.rep('-', 36)
-            if id == '' or not text then
+            if id == '' or not text or not parse(text) then
                 page.scan = page.scan - 1
             elseif page.skip > 0 then
                 page.skip, page.skipped = page.skip - 1, page.skipped + 1
@@ -145,6 +145,10 @@ local function list_walk(page, walk, label)
                     page.out[#page.out + 1] = id
                     page.out[#page.out + 1] = text
                     page.out[#page.out + 1] = score
+                    page.bytes = page.bytes + #text
+                    if page.bytes > LIMIT_LIST_BYTES then
+                        page.scan = 0
+                    end
                 end
             end
         end
@@ -234,7 +238,7 @@ local function list(keys, args)
     end
     local page = { state = args[8], is_dead = args[9] == '1', type = args[11],
                    is_down = args[12] == '1', max = tonumber(args[13]), skip = tonumber(args[14]),
-                   scan = LIMIT_LIST_SCAN, n = 0, skipped = 0, out = {}, place = '', score = '0',
+                   scan = LIMIT_LIST_SCAN, n = 0, skipped = 0, bytes = 0, out = {}, place = '', score = '0',
                    id = '', sha = '' }
     local queues, total, is_full = { args[10] }, 0, false
     local cursor = args[15] ~= '' and { sha = args[15], place = args[16], score = args[17],

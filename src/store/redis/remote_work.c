@@ -254,12 +254,18 @@ SUSPENDS static size_t lease_round(RemoteLoop *loop, StoreOp *lease, bool *wante
 }
 
 /* Further rounds, until it has all; one more at most once it has something. */
+/* It has as many bytes as one partition gives: another one's would be too many. */
+static bool is_heavy(const StoreOp *lease)
+{
+    return lease->out.len > LIMIT_LEASE_BYTES;
+}
+
 SUSPENDS static void lease_further(RemoteLoop *loop, StoreOp *lease, bool *wanted, bool registers)
 {
     bool had_some = lease->lease.n > 0;
 
     loop->turn++;
-    while (lease->lease.n < lease->lease.max && lease->r >= 0) {
+    while (lease->lease.n < lease->lease.max && lease->r >= 0 && !is_heavy(lease)) {
         if (lease_round(loop, lease, wanted, registers) == 0 || had_some)
             break;
         had_some = lease->lease.n > 0;
@@ -317,7 +323,8 @@ SUSPENDS static void lease_rest(RemoteLoop *loop, StoreOp *lease, uint32_t asked
     bool was_refused = filter_apply(loop, lease) > 0 && lease->lease.n == 0;
 
     lease_end(lease);
-    if (lease->r < 0 || lease->lease.n >= lease->lease.max || (n_parts == 1 && !was_refused))
+    if (lease->r < 0 || lease->lease.n >= lease->lease.max || is_heavy(lease) ||
+        (n_parts == 1 && !was_refused))
         return;
     wanted = mem_new_array(bool, n_parts);
     for (uint32_t i = 0; i < n_parts; i++)

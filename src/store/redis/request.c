@@ -434,6 +434,17 @@ static int answer_run(Str run, StoreMove *const *moves, size_t n, size_t *at, in
     return 0;
 }
 
+/* What was leased, but for jobs that cannot be read: those would take the others with them. */
+static int add_granted(StoreOp *lease, const RespValue *list)
+{
+    int r = 0;
+
+    for (size_t i = 0; i + 1 < list->n && r == 0; i += 2)
+        r = reply_add_readable(lease, resp_item(list, i)->text, resp_item(list, i + 1)->text, -1,
+                               false, &lease->lease.n);
+    return r;
+}
+
 int answer_work(const RespValue *reply, StoreOp *move, StoreMove *const *moves, size_t n,
                 StoreOp *lease)
 {
@@ -454,10 +465,9 @@ int answer_work(const RespValue *reply, StoreOp *move, StoreMove *const *moves, 
     r = move ? add_texts(move, resp_item(reply, 2)) : 0;
     if (r < 0 || !lease)
         return r;
-    r = add_texts(lease, resp_item(reply, 4));
+    r = add_granted(lease, resp_item(reply, 4));
     if (r < 0)
         return r;
-    lease->lease.n += resp_item(reply, 4)->n / 2;
     lease->r = lease->lease.n > 0                         ? 0
                : str_eq_c(resp_item(reply, 3)->text, "m") ? STORE_MORE
                                                           : STORE_EMPTY;

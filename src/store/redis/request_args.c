@@ -4,6 +4,8 @@
  */
 #include "store/redis/args_int.h"
 
+#include "base/log.h"
+
 #include "store/engine_int.h"
 #include "store/redis/value.h"
 
@@ -185,5 +187,21 @@ int reply_add_job(StoreOp *op, Str id, Str text, int64_t until_ms, bool has_hold
     memcpy(op->out.data + before, &len, sizeof(len));
     if (has_holder && op->out.data[before + sizeof(len) + RECORD_ID_BYTES + 1] == (char) JOB_ACTIVE)
         return op_add_text(op, holder);
+    return 0;
+}
+
+int reply_add_readable(StoreOp *op, Str id, Str text, int64_t until_ms, bool has_holder, size_t *n)
+{
+    int r = reply_add_job(op, id, text, until_ms, has_holder);
+    Err err;
+
+    if (r == 0) {
+        (*n)++;
+        return 0;
+    }
+    if (op->out.is_failed)
+        return r;
+    err_take(r, &err);
+    log_warn("job left out", L_C("why", err.text));
     return 0;
 }

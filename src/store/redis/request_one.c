@@ -118,11 +118,11 @@ static int add_scored(const RespValue *reply, size_t i, StoreOp *op, size_t *n)
 {
     for (; i + 2 < reply->n; i += 3) {
         int64_t until = reply_number(reply, i + 2);
-        int r = reply_add_job(op, resp_item(reply, i)->text, resp_item(reply, i + 1)->text, until,
-                              true);
+        int r = reply_add_readable(op, resp_item(reply, i)->text, resp_item(reply, i + 1)->text,
+                                   until, true, n);
+
         if (r < 0)
             return r;
-        (*n)++;
     }
     return 0;
 }

@@ -116,6 +116,7 @@ local function promote(keys, args)
     return { now, outcome, ticker_next(process), n }
 end
 
+-- What is no active job, because somebody has edited it, is not looked for here any more.
 -- @script expired: changes oom
 local function expired(keys, args)
     local refused = begin(keys, args)
@@ -127,7 +128,7 @@ local function expired(keys, args)
     if till then
         return { now, 't', till, 0 }
     end
-    local out, n, outcome = { now, '', '', 0 }, 0, ''
+    local out, n, bytes, outcome = { now, '', '', 0 }, 0, 0, ''
     for _, member in ipairs(due_members()) do
         local queue = match(member, '^active:(.*)$')
         if queue and n == max then
@@ -139,8 +140,15 @@ local function expired(keys, args)
                                      'LIMIT', 0, max - n)
             for i = 1, #found, 2 do
                 local text = redis.call('GET', P .. 'job:' .. found[i])
-                if text then
+                if bytes > LIMIT_LIST_BYTES then
+                    max = n
+                    outcome = 'm'
+                    break
+                end
+                local f = text and parse(text)
+                if f and f[1] == 'active' then
                     n = n + 1
+                    bytes = bytes + #text
                     out[#out + 1] = found[i]
                     out[#out + 1] = text
                     out[#out + 1] = found[i + 1]

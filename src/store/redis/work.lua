@@ -286,7 +286,7 @@ end
 local function read_lease(args, at)
     local lease = { max = tonumber(args[at]), length = tonumber(args[at + 1]),
                     default = tonumber(args[at + 2]), worker = args[at + 3],
-                    process = args[at + 4], queues = {}, got = {}, n = 0,
+                    process = args[at + 4], queues = {}, got = {}, n = 0, bytes = 0,
                     scan = LIMIT_LEASE_SCAN }
     local n_skip = tonumber(args[at + 5])
     lease.print = args[at + 6]
@@ -314,6 +314,15 @@ local function length_of(lease, f)
         length = lease.default
     end
     return length < 1 and 1 or length > 2147483647 and 2147483647 or length
+end
+
+-- A job of LEN bytes is given: with it the answer may be as large as it gets.
+local function note_given(lease, len)
+    lease.n = lease.n + 1
+    lease.bytes = lease.bytes + len
+    if lease.bytes > LIMIT_LEASE_BYTES then
+        lease.max = lease.n
+    end
 end
 
 -- A job that does not look like the others. "" it is given; "s" its type is passed over; "d" it is
@@ -354,7 +363,7 @@ local function grant_one(lease, queue, id, text)
     set(P .. 'job:' .. id, new_text)
     add(P .. 'active:' .. queue, f[2], id)
     note_due('active', queue, till)
-    lease.n = lease.n + 1
+    note_given(lease, #new_text)
     lease.got[2 * lease.n - 1] = id
     lease.got[2 * lease.n] = new_text
     if events then
@@ -363,8 +372,19 @@ local function grant_one(lease, queue, id, text)
     return ''
 end
 
--- Give the jobs IDS, all of which have left their line. For lines without types to pass over.
-local function grant_all(lease, queue, ids)
+-- The jobs IDS from FROM on are too much for this answer: they stand before their line.
+local function line_again(name, ids, texts, from)
+    for i = from, #ids do
+        local f = texts[i] and parse(texts[i])
+        if f and f[1] == 'available' then
+            redis.call('ZADD', P .. 'back:' .. name, f[12], ids[i])
+        end
+    end
+end
+
+-- Give the jobs IDS, all of which have left their line NAME, or the first of them: the others go
+-- back. For lines without types to pass over. Returns how many it was done with.
+local function grant_all(lease, queue, name, ids)
     local n, keys, job = #ids, {}, P .. 'job:'
     for i = 1, n do
         keys[i] = job .. ids[i]
@@ -380,8 +400,14 @@ local function grant_all(lease, queue, ids)
     local filed = adds[active] or {}
     local n_filed = #filed
     adds[active] = filed
+    local done = n
     for i = 1, n do
         local id, text = ids[i], texts[i]
+        if lease.n == lease.max then
+            line_again(name, ids, texts, i)
+            done = i - 1
+            break
+        end
         if text and not events and find(text, fresh, 1, true) == 1 then
             text = given .. sub(text, rest_at)
             sets[n_sets + 1] = keys[i]
@@ -393,16 +419,16 @@ local function grant_all(lease, queue, ids)
             got[n_got + 1] = id
             got[n_got + 2] = text
             n_got = n_got + 2
+            note_given(lease, #text)
         else
-            lease.n = n_got / 2
             grant_one(lease, queue, id, text)
             n_got, n_filed = 2 * lease.n, #filed
         end
     end
-    lease.n = n_got / 2
     if n_filed > 0 then
         note_due('active', queue, till)
     end
+    return done
 end
 
 -- IDS without those that are no longer in line.
@@ -422,8 +448,12 @@ end
 -- From one line, all types. True when nothing is left in it.
 local function lease_line(lease, queue, name)
     local ready, back, stale = P .. 'ready:' .. name, P .. 'back:' .. name, P .. 'stale:' .. name
+    local chunk = LIMIT_REDIS_GRANTS
     while lease.n < lease.max and lease.scan > 0 do
         local need, before = lease.max - lease.n, lease.n
+        if need > chunk then
+            need = chunk
+        end
         local ids = redis.call('ZRANGE', back, 0, need - 1)
         if #ids > 0 then
             redis.call('ZREM', back, unpack(ids))
@@ -438,8 +468,12 @@ local function lease_line(lease, queue, name)
                 lease.scan = lease.scan - n + #ids
             end
         end
-        grant_all(lease, queue, ids)
-        lease.scan = lease.scan - #ids + lease.n - before
+        -- The next piece is larger when these jobs were small.
+        local done = grant_all(lease, queue, name, ids)
+        lease.scan = lease.scan - done + lease.n - before
+        if lease.bytes < LIMIT_LEASE_BYTES / 16 then
+            chunk = 1000
+        end
         if #ids < need and lease.n < lease.max and redis.call('EXISTS', ready, back) == 0 then
             return true
         end

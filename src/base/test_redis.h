@@ -16,7 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TEST_NO_REDIS "there is no redis-server here, nor valkey-server"
+#define TEST_NO_REDIS     "there is no redis-server here, nor valkey-server"
+#define TEST_NO_REDIS_TLS TEST_NO_REDIS ", or it has no TLS"
 
 static inline bool test_has_program(const char *name)
 {
@@ -45,4 +46,15 @@ static inline const char *test_redis_program(void)
     if (test_has_program("redis-server"))
         return "redis-server";
     return test_has_program("valkey-server") ? "valkey-server" : NULL;
+}
+
+/* Not every server is built with TLS. */
+static inline bool test_redis_has_tls(void)
+{
+    const char *program = test_redis_program();
+    char command[512];
+
+    (void) snprintf(command, sizeof(command),
+                    "ldd \"$(command -v '%s')\" 2>/dev/null | grep -q libssl", program ?: "");
+    return program && system(command) == 0;
 }

@@ -511,11 +511,26 @@ void resp_add_command(Buf *out, const Str *argv, size_t argc)
 
 /* -- questions -- */
 
+/* Behind "ERR Error running script (call to f_…): @user_script:7: @user_script: 7: -READONLY …". */
+Str resp_error_words(Str words)
+{
+    static const Str running = STR("ERR Error running script");
+
+    if (!str_starts(words, running))
+        return words;
+    for (size_t i = 0; i + 3 < words.len; i++) {
+        if (memcmp(words.data + i, ": -", 3) == 0)
+            return str_sub(words, i + 3, words.len);
+    }
+    return words;
+}
+
 bool resp_is_error(const RespValue *value, const char *code)
 {
     Str rest;
 
-    return value->type == RESP_ERROR && str_eq_c(str_cut(value->text, ' ', &rest), code);
+    return value->type == RESP_ERROR &&
+           str_eq_c(str_cut(resp_error_words(value->text), ' ', &rest), code);
 }
 
 bool resp_to_number(const RespValue *value, int64_t *ret_number)

@@ -68,7 +68,13 @@ MUST int resp_decode(Arena *arena, Str frame, RespValue *ret_value);
 /* Append a command. */
 void resp_add_command(Buf *out, const Str *argv, size_t argc);
 
-/* Whether VALUE is an error whose first word is CODE ("NOSCRIPT"). */
+/*
+ * The words of an error from its code on ("READONLY You can't …"). Servers before 7.0 put others
+ * before them when a command of a script has met it.
+ */
+Str resp_error_words(Str words);
+
+/* Whether VALUE is an error with the code CODE ("NOSCRIPT"), in a script or outside. */
 bool resp_is_error(const RespValue *value, const char *code);
 
 /* A number, also when it was sent as text. False when it is neither. */

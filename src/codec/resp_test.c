@@ -401,6 +401,13 @@ TEST(answers_questions)
     EXPECT(!resp_to_number(&value, &number));
     EXPECT_OK(resp_decode(&arena, STR_C("-ASK\r\n"), &value));
     EXPECT(resp_is_error(&value, "ASK"));
+    EXPECT_OK(resp_decode(&arena,
+                          STR_C("-ERR Error running script (call to f_12): @user_script:7: "
+                                "@user_script: 7: -READONLY You can't write\r\n"),
+                          &value));
+    EXPECT(resp_is_error(&value, "READONLY") && !resp_is_error(&value, "ERR"));
+    EXPECT_OK(resp_decode(&arena, STR_C("-ERR Error running script: -\r\n"), &value));
+    EXPECT(resp_is_error(&value, "ERR"));
     EXPECT_OK(resp_decode(&arena, STR_C("*5\r\n:7\r\n$2\r\n-8\r\n+9x\r\n,1\r\n+ASK\r\n"), &value));
     EXPECT(resp_to_number(resp_item(&value, 0), &number) && number == 7);
     EXPECT(resp_to_number(resp_item(&value, 1), &number) && number == -8);

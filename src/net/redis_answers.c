@@ -172,7 +172,7 @@ static bool take_error(RedisNode *node, Pending *pending, Str frame)
     static const char *const waited_out[] = { "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN",
                                               "READONLY" };
     Redis *redis = node->redis;
-    Str words = str_trim(str_sub(frame, 1, frame.len)), rest;
+    Str words = resp_error_words(str_trim(str_sub(frame, 1, frame.len))), rest;
     Str code = str_cut(words, ' ', &rest);
 
     if (str_eq_c(code, "MOVED"))

@@ -95,15 +95,15 @@ TEST(tls)
     TestCert client = test_cert_make(
         &(TestCertOpts){ .file = "client", .names = "DNS:client.test", .issuer = &root });
 
-    for (size_t i = 0; i < ARRAY_LEN(kinds) && test_redis_program(); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && test_redis_has_tls(); i++) {
         World world = { .nursery = NULL };
         int r = sl_run(world_run, &world, .loop = kinds[i]);
 
         if (r != -ERR_UNSUPPORTED)
             EXPECT_OK(r);
     }
-    if (!test_redis_program())
-        test_skip(TEST_NO_REDIS);
+    if (!test_redis_has_tls())
+        test_skip(TEST_NO_REDIS_TLS);
     test_cert_free(&root);
     test_cert_free(&server);
     test_cert_free(&client);

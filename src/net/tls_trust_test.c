@@ -269,13 +269,8 @@ SUSPENDS static int check_redis(void *arg)
 /* Catches a dialect of TLS that only we speak. Redis wants a client's certificate by itself. */
 TEST(speaks_with_redis)
 {
-    const char *program = test_redis_program();
-    char command[512];
-
-    (void) snprintf(command, sizeof(command),
-                    "ldd \"$(command -v '%s')\" 2>/dev/null | grep -q libssl", program ?: "");
-    if (!program || system(command) != 0) {
-        test_skip("there is no redis-server nor valkey-server here, or it has no TLS");
+    if (!test_redis_has_tls()) {
+        test_skip(TEST_NO_REDIS_TLS);
         return;
     }
     run(check_redis);

@@ -79,11 +79,23 @@ TEST(an_answer_that_was_heard_is_forgotten)
 
 /* ---- scripts that are gone ------------------------------------------------------------------- */
 
+/* Servers before 7.0 have no functions. */
+static bool has_functions(World *world)
+{
+    return world_command(world, "EVAL return\ttype(redis.call('COMMAND','INFO','fcall')[1])=="
+                                "'table'and\t1\tor\t0 0") == 1;
+}
+
 static void lose_scripts(World *world)
 {
-    Store *store = world_open(world);
+    Store *store;
     unsigned id;
 
+    if (!world->seams.is_old && !has_functions(world)) {
+        test_skip("this server has no functions");
+        return;
+    }
+    store = world_open(world);
     for (unsigned i = 0; i < 10; i++) {
         world_command(world, world->seams.is_old ? "SCRIPT FLUSH" : "FUNCTION FLUSH");
         EXPECT_OK(job_push(store, i, "a", "t"));

@@ -608,6 +608,8 @@ TEST(functions_do_what_the_engine_does)
 {
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
+    if (!test_server_has_functions())
+        return test_skip("this server has no functions");
     for (uint64_t seed = 1; seed <= RUNS && !test_has_failed(); seed++)
         run_world(seed, true);
 }

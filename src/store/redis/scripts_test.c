@@ -147,7 +147,7 @@ TEST(a_lost_answer_is_given_again_and_nothing_is_done_twice)
 {
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     push(1, 1, "a", "t");
     push(2, 2, "a", "t");
     Taken first = lease(3, false, "a", 1, "", NULL, 0);
@@ -164,7 +164,7 @@ TEST(a_job_that_has_gone_on_is_not_given_again)
 {
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     push(1, 1, "a", "t");
     EXPECT_EQ(lease(2, false, "a", 1, "", NULL, 0).n, 1);
     EXPECT_OK(move_to(3, 1, JOB_CANCELLED, false));
@@ -179,7 +179,7 @@ TEST(another_epoch_is_refused_before_anything)
 
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     for (int round = 0; round < 2; round++) {
         StoreOp op = { .kind = STORE_GET, .get.id = id_of(1) };
         RequestHead head = test_head(0, T0);
@@ -222,8 +222,39 @@ TEST(no_room_refuses_pushes_and_lets_jobs_end)
 {
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    fill_up(true);
+    if (test_server_has_functions())
+        fill_up(true);
     fill_up(false);
+}
+
+static void ask_a_replica(bool has_functions)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    AUTO(buf_deinit) Buf buf = { 0 };
+    JobSpec spec = { .id = id_of(1), .type = STR_C("t"), .queue = STR_C("a") };
+    RequestHead head = test_head(1, T0);
+    Request request;
+    Str record;
+
+    test_server_empty(has_functions);
+    (void) TEST_ASK(&arena, "REPLICAOF", "127.0.0.1", "1");
+    record_encode(&buf, &spec, T0);
+    record = buf_str(&buf);
+    StoreOp op = { .kind = STORE_PUSH, .push = { .records = &record, .n = 1 } };
+    StoreOp *ops[] = { &op };
+    EXPECT_OK(request_push(&arena, &head, has_functions, ops, 1, &request));
+    RespValue reply = ask(&arena, &request);
+    EXPECT(resp_is_error(&reply, "READONLY"));
+    (void) TEST_ASK(&arena, "REPLICAOF", "NO", "ONE");
+}
+
+TEST(a_server_that_has_become_a_replica_says_so)
+{
+    if (!test_server_start())
+        return test_skip(TEST_NO_REDIS);
+    if (test_server_has_functions())
+        ask_a_replica(true);
+    ask_a_replica(false);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -247,7 +278,7 @@ TEST(one_process_keeps_time_until_it_is_silent)
 {
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     EXPECT(!promote_as("p1", T0).due.is_elsewhere);
     StoreOp other = promote_as("p2", T0 + 1);
     EXPECT(other.due.is_elsewhere);
@@ -264,7 +295,7 @@ TEST(the_keeper_of_time_hears_of_what_is_due_before_it_looks)
 
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     int fd = listen_to("sl{0}:wake:p1");
     EXPECT(!promote_as("p1", T0).due.is_elsewhere);
     push(1, 1, "a", "t");
@@ -289,7 +320,7 @@ TEST(waiters_are_told_in_turn_and_one_for_each_job)
 {
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     int one = listen_to("sl{0}:wake:p1"), two = listen_to("sl{0}:wake:p2");
 
     EXPECT_EQ(lease(1, false, "a", 1, "p1", NULL, 0).n, 0);
@@ -313,7 +344,7 @@ TEST(who_is_deaf_is_passed_over_and_what_is_left_is_passed_on)
 {
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     int two = listen_to("sl{0}:wake:p2");
 
     EXPECT_EQ(lease(1, false, "a", 1, "gone", NULL, 0).n, 0);
@@ -345,7 +376,7 @@ TEST(ends_and_events_are_published)
 
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     push(1, 1, "a", "t x");
     (void) job_id_format(&op.get.id, id);
     snprintf(channel, sizeof(channel), "sl{0}:end:%s", id);
@@ -380,7 +411,7 @@ TEST(types_are_passed_over_and_keep_their_place)
 
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     for (unsigned i = 1; i <= 9; i++)
         push(i, i, "a", i % 3 == 0 ? "b" : i % 2 ? "x" : "y");
     Taken some = lease(10, false, "a", 2, "", skip, 2);
@@ -405,7 +436,7 @@ TEST(queues_take_turns_when_any_will_do)
 
     if (!test_server_start())
         return test_skip(TEST_NO_REDIS);
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     for (unsigned i = 0; i < 9; i++)
         push(i + 1, i, i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c", "t");
     for (unsigned i = 0; i < 3; i++)

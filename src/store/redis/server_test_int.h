@@ -112,6 +112,15 @@ static inline RespValue test_ask(Arena *arena, const Str *argv, size_t argc)
         test_ask((arena), argv_, ARRAY_LEN(argv_));       \
     })
 
+/* Whether the server has functions: those before 7.0 know nothing of them. */
+static inline bool test_server_has_functions(void)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    RespValue reply = TEST_ASK(&arena, "FUNCTION", "LIST");
+
+    return reply.type != RESP_ERROR;
+}
+
 /* An empty store with the scripts of either kind. */
 static inline void test_server_empty(bool has_functions)
 {

@@ -188,11 +188,10 @@ static bool is_alive(Arena *arena, Str card, int64_t now_ms)
 {
     int64_t after_ms = 3 * LIMIT_WORKER_CARD_MS, seen_ms;
     JsonDoc doc;
-    Err err;
     int r = json_parse(arena, card, &doc);
 
     if (r < 0) {
-        err_take(r, &err);
+        err_take(r, NULL);
         return true; /* of another program's making, but somebody renews it */
     }
     (void) json_get_i64(json_find(doc.root, "gone_after_ms"), &after_ms);

@@ -637,7 +637,7 @@ STORE_TEST_ANYWHERE(a_lease_ends_unless_it_is_renewed)
     StoreOp take = { .kind = STORE_LEASE,
                      .lease = { .queues = &name,
                                 .n_queues = 1,
-                                .max = 2,
+                                .max = 1,
                                 .lease_ms = 1,
                                 .default_ms = 1000,
                                 .worker = STR_C("w1") } };
@@ -649,7 +649,11 @@ STORE_TEST_ANYWHERE(a_lease_ends_unless_it_is_renewed)
 
     EXPECT_OK(push(store, 1, "a", 0));
     EXPECT_OK(push(store, 2, "a", 0));
-    EXPECT_OK(store_run(store, &take));
+    for (int i = 0; i < 2; i++) { /* of two at once a store in parts may give one */
+        EXPECT_OK(store_run(store, &take));
+        EXPECT_EQ(take.lease.n, 1);
+        store_op_deinit(&take);
+    }
     EXPECT_OK(store_run(store, &extend));
     EXPECT_EQ(beats[0].r, 0);
     EXPECT_EQ(beats[1].r, -ERR_STALE_LEASE);

@@ -375,39 +375,71 @@ void remote_work(RemoteLoop *loop, StoreOp *move, StoreOp *lease, StoreOp *get)
 
 /* ---- heartbeats ------------------------------------------------------------------------------ */
 
-/* One call for the beats of one partition. */
-SUSPENDS static void beat_part(RemotePart *part, StoreOp *op, StoreBeat **beats, size_t n)
-{
-    Ask ask, *asks[1] = { &ask };
+/* The beats of one partition. */
+typedef struct BeatShare {
+    Ask ask;
+    StoreBeat **beats;
+    size_t n;
     int r;
+} BeatShare;
 
-    ask_begin(&ask, part, SCRIPT_BEAT);
-    r = request_beat(&ask.arena, &ask.head, part->loop->remote->has_functions, op, beats, n,
-                     &ask.request);
-    if (r == 0) {
-        asks_run(part->loop, asks, 1);
-        r = ask.r < 0 ? fail(ask.r, "%s", ask.why) : answer_beat(&ask.reply, beats, n);
+/* BEATS by partition, one share for each that has some. How many. Another beat follows, so none may
+ * hold up those of the partitions whose servers answer. */
+static size_t beat_shares(RemoteLoop *loop, StoreOp *op, BeatShare *shares, StoreBeat **beats)
+{
+    uint32_t n_parts = loop->remote->n_parts;
+    size_t n_shares = 0, at = 0;
+
+    for (uint32_t p = 0; p < n_parts; p++) {
+        BeatShare *share = &shares[n_shares];
+
+        share->beats = beats + at;
+        for (size_t i = 0; i < op->extend.n; i++) {
+            if (partition_of_id(&op->extend.beats[i].id, n_parts) == p)
+                beats[at++] = &op->extend.beats[i];
+        }
+        share->n = (size_t) (beats + at - share->beats);
+        if (share->n == 0)
+            continue;
+        ask_begin(&share->ask, &loop->parts[p], SCRIPT_BEAT);
+        share->ask.patience_ms = LIMIT_REDIS_BEAT_MS;
+        share->r = request_beat(&share->ask.arena, &share->ask.head, loop->remote->has_functions,
+                                op, share->beats, share->n, &share->ask.request);
+        n_shares++;
     }
-    if (r < 0)
-        op_take_error(op, r);
-    ask_end(&ask);
+    return n_shares;
+}
+
+static void beat_take(BeatShare *share, StoreOp *op)
+{
+    Ask *ask = &share->ask;
+
+    if (share->r == 0)
+        share->r = ask->r < 0 ? fail(ask->r, "%s", ask->why)
+                              : answer_beat(&ask->reply, share->beats, share->n);
+    if (share->r < 0)
+        op_take_error(op, share->r);
+    ask_end(ask);
 }
 
 void remote_beat(RemoteLoop *loop, StoreOp *op)
 {
-    uint32_t n_parts = loop->remote->n_parts;
+    size_t most = MIN(op->extend.n, (size_t) loop->remote->n_parts), n, n_asks = 0;
     StoreBeat **beats = mem_new_array(StoreBeat *, op->extend.n);
+    BeatShare *shares = mem_new_array(BeatShare, most + 1);
+    Ask **asks = mem_new_array(Ask *, most);
 
     op->r = 0;
-    for (uint32_t p = 0; p < n_parts; p++) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < op->extend.n; i++) {
-            if (partition_of_id(&op->extend.beats[i].id, n_parts) == p)
-                beats[n++] = &op->extend.beats[i];
-        }
-        if (n > 0)
-            beat_part(&loop->parts[p], op, beats, n);
+    n = beat_shares(loop, op, shares, beats);
+    for (size_t i = 0; i < n; i++) {
+        if (shares[i].r == 0)
+            asks[n_asks++] = &shares[i].ask;
     }
+    if (n_asks > 0)
+        asks_run(loop, asks, n_asks);
+    for (size_t i = 0; i < n; i++)
+        beat_take(&shares[i], op);
+    mem_free(asks);
+    mem_free(shares);
     mem_free(beats);
 }

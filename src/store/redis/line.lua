@@ -128,11 +128,29 @@ local function lines_end()
     lines_begin()
 end
 
+-- Where nobody leases, entries that are nobody's would pile up: when they are the most of the list,
+-- some of it goes from its front, and what is somebody's stands before the list by its number.
+local function line_trim(name)
+    local ready, stale = P .. 'ready:' .. name, P .. 'stale:' .. name
+    local n_stale, len = redis.call('HLEN', stale), redis.call('LLEN', ready)
+    if n_stale <= LIMIT_REDIS_STALE or 2 * n_stale < len then
+        return
+    end
+    local ids = redis.call('LPOP', ready, 4)
+    local first = tonumber(redis.call('HGET', P .. 'line', name)) - len + 1
+    for i = 1, #ids do
+        if redis.call('HDEL', stale, ids[i]) == 0 then
+            redis.call('ZADD', P .. 'back:' .. name, text_of(first + i - 1), ids[i])
+        end
+    end
+end
+
 -- An available job leaves its line otherwise than by a lease.
 local function line_leave(f, id)
     local name = f[6] .. ':' .. f[16]
     if redis.call('ZREM', P .. 'back:' .. name, id) == 0 then
         redis.call('HSET', P .. 'stale:' .. name, id, f[12])
+        line_trim(name)
     end
 end
 

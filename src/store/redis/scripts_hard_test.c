@@ -155,8 +155,8 @@ TEST(an_answer_ends_before_it_is_too_large)
     int r;
 
     if (!test_server_start())
-        return test_skip(TEST_NO_REDIS);
-    test_server_empty(test_server_has_functions());
+        return test_skip("there is no redis-server");
+    test_server_empty(true);
     for (unsigned i = 1; i <= N; i++)
         push_large(i, BYTES);
     n = list(JOB_IN(AVAILABLE), &r);
@@ -184,9 +184,9 @@ TEST(a_job_that_was_edited_stops_no_other)
     int r;
 
     if (!test_server_start())
-        return test_skip(TEST_NO_REDIS);
+        return test_skip("there is no redis-server");
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        test_server_empty(test_server_has_functions());
+        test_server_empty(true);
         for (unsigned n = 1; n <= 3; n++)
             push_large(n, 3);
         last = 0;
@@ -197,7 +197,7 @@ TEST(a_job_that_was_edited_stops_no_other)
         EXPECT_EQ(expired(T0 + 60000, &r), 2); /* until they are moved */
     }
     /* Its first line is that of a job, what follows is not: the answer has the others. */
-    test_server_empty(test_server_has_functions());
+    test_server_empty(true);
     for (unsigned n = 1; n <= 3; n++)
         push_large(n, 3);
     (void) TEST_ASK(&arena, "APPEND", key_of(&arena, 3).data, "and so on");
@@ -217,8 +217,8 @@ TEST(events_of_a_push_are_told_though_the_next_is_refused)
     int rs[2];
 
     if (!test_server_start())
-        return test_skip(TEST_NO_REDIS);
-    test_server_empty(test_server_has_functions());
+        return test_skip("there is no redis-server");
+    test_server_empty(true);
     push_large(2, 3);
     int fd = test_server_connect();
     resp_add_command(&out, argv, 2);
@@ -242,8 +242,8 @@ TEST(answers_are_kept_for_their_time_after_the_last_call)
     unsigned last = 0;
 
     if (!test_server_start())
-        return test_skip(TEST_NO_REDIS);
-    test_server_empty(test_server_has_functions());
+        return test_skip("there is no redis-server");
+    test_server_empty(true);
     push_large(1, 3);
     (void) TEST_ASK(&arena, "EXPIRE", "sl{0}:ops:c1", "100");
     RequestHead head = test_head(3, T0); /* hears the first, and no number that ends with 0 */
@@ -255,6 +255,58 @@ TEST(answers_are_kept_for_their_time_after_the_last_call)
     RespValue left = TEST_ASK(&arena, "TTL", "sl{0}:ops:c1");
     EXPECT(left.number > LIMIT_REDIS_OPS_S - 100);
     EXPECT_EQ(lease(4, 1, NULL, 0, &last), 1);
+}
+
+/* Job N ends as cancelled and is forgotten. */
+static void cancel(uint64_t number, unsigned n)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    StoreMove what = {
+        .id = id_of(n), .from = JOB_IN_LIVE, .to = JOB_CANCELLED, .reason = JOB_REASON_REQUESTED
+    };
+    StoreMove *moves[] = { &what };
+    StoreOp op = { .kind = STORE_MOVE, .move = { .moves = &what, .n = 1 } };
+    RequestHead head = test_head(number, T0);
+    Request request;
+
+    EXPECT_OK(request_work(&arena, &head, test_server.has_functions, &op, moves, 1, NULL,
+                           (Str){ 0 }, NULL, 0, &request));
+    RespValue reply = test_ask(&arena, request.argv, request.argc);
+    EXPECT_OK(answer_work(&reply, &op, moves, 1, NULL));
+    EXPECT_EQ(what.r, 0);
+    StoreOp del = { .kind = STORE_DELETE, .del = { .id = id_of(n), .from = JOB_IN(CANCELLED) } };
+    head = test_head(number + 1, T0);
+    EXPECT_OK(request_one(&arena, &head, test_server.has_functions, &del, (Str){ 0 }, &request));
+    reply = test_ask(&arena, request.argv, request.argc);
+    EXPECT_OK(answer_one(&reply, &del));
+    EXPECT_EQ(del.r, 0);
+}
+
+TEST(cancelled_jobs_leave_a_line_that_nobody_leases_from)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    unsigned last = 0;
+    int r;
+
+    if (!test_server_start())
+        return test_skip("there is no redis-server");
+    test_server_empty(true);
+    push_large(1, 3);
+    for (unsigned i = 0; i < 1000; i++) {
+        push_large(10 + i % 7, 3);
+        if (i == 500)
+            push_large(2, 3);
+        cancel(2 * i + 10000, 10 + i % 7);
+    }
+    push_large(3, 3);
+    RespValue len = TEST_ASK(&arena, "LLEN", "sl{0}:ready:a:0");
+    EXPECT(len.number <= 2 * LIMIT_REDIS_STALE + 8);
+    RespValue stale = TEST_ASK(&arena, "HLEN", "sl{0}:stale:a:0");
+    EXPECT(stale.number <= LIMIT_REDIS_STALE + 4);
+    EXPECT_EQ(list(JOB_IN(AVAILABLE), &r), 3);
+    EXPECT_EQ(lease(9, 10, NULL, 0, &last), 3);
+    EXPECT_EQ(last, 3);
+    EXPECT_EQ(lease(8, 10, NULL, 0, &last), 0);
 }
 
 TEST_MAIN()

@@ -155,8 +155,8 @@ TEST(an_answer_ends_before_it_is_too_large)
     int r;
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
-    test_server_empty(true);
+        return test_skip(TEST_NO_REDIS);
+    test_server_empty(test_server_has_functions());
     for (unsigned i = 1; i <= N; i++)
         push_large(i, BYTES);
     n = list(JOB_IN(AVAILABLE), &r);
@@ -184,9 +184,9 @@ TEST(a_job_that_was_edited_stops_no_other)
     int r;
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
+        return test_skip(TEST_NO_REDIS);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        test_server_empty(true);
+        test_server_empty(test_server_has_functions());
         for (unsigned n = 1; n <= 3; n++)
             push_large(n, 3);
         last = 0;
@@ -197,7 +197,7 @@ TEST(a_job_that_was_edited_stops_no_other)
         EXPECT_EQ(expired(T0 + 60000, &r), 2); /* until they are moved */
     }
     /* Its first line is that of a job, what follows is not: the answer has the others. */
-    test_server_empty(true);
+    test_server_empty(test_server_has_functions());
     for (unsigned n = 1; n <= 3; n++)
         push_large(n, 3);
     (void) TEST_ASK(&arena, "APPEND", key_of(&arena, 3).data, "and so on");
@@ -217,8 +217,8 @@ TEST(events_of_a_push_are_told_though_the_next_is_refused)
     int rs[2];
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
-    test_server_empty(true);
+        return test_skip(TEST_NO_REDIS);
+    test_server_empty(test_server_has_functions());
     push_large(2, 3);
     int fd = test_server_connect();
     resp_add_command(&out, argv, 2);
@@ -242,8 +242,8 @@ TEST(answers_are_kept_for_their_time_after_the_last_call)
     unsigned last = 0;
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
-    test_server_empty(true);
+        return test_skip(TEST_NO_REDIS);
+    test_server_empty(test_server_has_functions());
     push_large(1, 3);
     (void) TEST_ASK(&arena, "EXPIRE", "sl{0}:ops:c1", "100");
     RequestHead head = test_head(3, T0); /* hears the first, and no number that ends with 0 */
@@ -289,8 +289,8 @@ TEST(cancelled_jobs_leave_a_line_that_nobody_leases_from)
     int r;
 
     if (!test_server_start())
-        return test_skip("there is no redis-server");
-    test_server_empty(true);
+        return test_skip(TEST_NO_REDIS);
+    test_server_empty(test_server_has_functions());
     push_large(1, 3);
     for (unsigned i = 0; i < 1000; i++) {
         push_large(10 + i % 7, 3);

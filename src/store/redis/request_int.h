@@ -45,7 +45,7 @@ typedef struct Script {
 } Script;
 
 extern Script scripts_table[SCRIPT_COUNT]; /* made by tools/gen-lua, as the next */
-extern const char *const scripts_name;     /* of the library: "sluice_N"; push is "sluice_N_push" */
+extern const char *const scripts_name;     /* of the library: "sluice_SUM", and _push behind it */
 extern const char *scripts_library;        /* text for FUNCTION LOAD; made by scripts_init */
 
 /* Put the texts together. Before the first call; further ones do nothing. One thread at a time. */

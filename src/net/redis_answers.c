@@ -43,7 +43,10 @@ static int decode(RedisCall *call, Str frame)
 
 int64_t redis_barrier_ms(const Redis *redis)
 {
-    return MIN((int64_t) LIMIT_REDIS_CONFIRM_MS, (redis->opts.answer_ms + 1) / 2);
+    int64_t limit_ms = redis->opts.durability == REDIS_WAITAOF ? LIMIT_REDIS_SYNC_MS
+                                                               : LIMIT_REDIS_CONFIRM_MS;
+
+    return MIN(limit_ms, (redis->opts.answer_ms + 1) / 2);
 }
 
 /* How many confirmed, by the answer to WAIT or WAITAOF; or an error. */

@@ -139,11 +139,33 @@ SUSPENDS static int check_eviction(RemoteLoop *loop, Arena *arena, size_t node)
     return 0;
 }
 
+/* Every node must have the file that is waited for. */
+SUSPENDS static int check_aof(RemoteLoop *loop, Arena *arena, size_t node)
+{
+    Str info;
+    int r;
+
+    if (loop->remote->durability != REDIS_WAITAOF)
+        return 0;
+    r = info_read(loop, arena, REDIS_NODE(node), "persistence", &info);
+    if (r < 0)
+        return wrap(r, "INFO persistence");
+    if (info_number(info, "aof_enabled"))
+        return 0;
+    return fail(-ERR_CONFIG, "durability waitaof waits for an append-only file, and Redis keeps "
+                             "none; type: redis-cli CONFIG SET appendonly yes");
+}
+
 /* ---- persistence ----------------------------------------------------------------------------- */
 
 static void note_aof(Remote *remote, Str fsync)
 {
-    if (str_eq_c(fsync, "always"))
+    if (remote->durability == REDIS_WAITAOF)
+        note_put(remote, STORE_NOTE_FACT, "persistence",
+                 "appendonly yes, appendfsync %.*s, durability waitaof: what was accepted is on "
+                 "the disk of Redis; an answer waits for its next sync",
+                 (int) MIN(fsync.len, (size_t) 20), fsync.data);
+    else if (str_eq_c(fsync, "always"))
         note_put(remote, STORE_NOTE_FACT, "persistence",
                  "appendonly yes, appendfsync always: what was accepted is on the disk of Redis");
     else if (str_eq_c(fsync, "no"))
@@ -289,6 +311,8 @@ int remote_check_server(RemoteLoop *loop)
         remote->n_parts = LIMIT_STORE_CLUSTER_PARTITIONS;
     for (size_t node = 0; node < redis_n_nodes(loop->redis) && r == 0; node++)
         r = check_eviction(loop, &arena, node);
+    for (size_t node = 0; node < redis_n_nodes(loop->redis) && r == 0; node++)
+        r = check_aof(loop, &arena, node);
     note_put(remote, STORE_NOTE_FACT, "server", "%s %u.%u.%u%s, RESP%u",
              about.is_valkey ? "Valkey" : "Redis", about.version >> 16, about.version >> 8 & 0xff,
              about.version & 0xff, about.is_cluster ? ", cluster" : "", about.protocol);

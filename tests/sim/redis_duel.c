@@ -111,6 +111,11 @@ static Str essence(Arena *arena, Str name, Str frame)
                                         "user_function",
                                         "Wrong number of args",
                                         "Unknown Redis command",
+                                        "Unknown command", /* these as Valkey says them, too */
+                                        "Command arguments",
+                                        "Lua redis lib command arguments",
+                                        "Please specify at least one",
+                                        "No matching script",
                                         "This Redis command is not allowed",
                                         "nonexistent global",
                                         "Error compiling" };
@@ -223,6 +228,16 @@ void duel_compare_data(Duel *duel)
 
 /* ---- worlds ---------------------------------------------------------------------------------- */
 
+SUSPENDS static bool is_old(Duel *duel)
+{
+    AUTO(buf_deinit) Buf frame = { 0 };
+    Str list[] = { STR("function"), STR("list") };
+    int r = peer_ask(&duel->real, list, 2, &frame);
+
+    EXPECT_OK(r);
+    return r == 0 && frame.data[0] == '-';
+}
+
 static int talk(Duel *duel, sl_nursery *nursery, SimNet *net, void (*body)(Duel *))
 {
     SimRedisOpts opts = { .net = net, .nursery = nursery, .name = "redis:6379" };
@@ -240,7 +255,10 @@ static int talk(Duel *duel, sl_nursery *nursery, SimNet *net, void (*body)(Duel 
         return 0;
     EXPECT_OK(sim_redis_start(&opts, &duel->redis));
     EXPECT_OK(sim_net_connect(net, "redis:6379", &duel->sim.stream));
-    body(duel);
+    if (is_old(duel))
+        test_skip("this server is older than 7.0, which the simulated one imitates");
+    else
+        body(duel);
     if (duel->n_compared > 0)
         printf("  %llu answers compared, %llu of them errors\n",
                (unsigned long long) duel->n_compared, (unsigned long long) duel->n_errors);

@@ -56,13 +56,21 @@ static LeaseOpts lease_opts(Worker *worker, Str *order, size_t max, int64_t wait
     };
 }
 
+/* Jobs in one call. A commit to disk is the cheaper for a job the more share it; a server that runs
+ * scripts is dearer for each once the call's jobs do not fit its caches. */
+static size_t batch_max(const Worker *worker)
+{
+    return queue_is_shared(worker->opts.queues) ? LIMIT_WORKER_SHARED : LIMIT_WORKER_ANSWERS;
+}
+
 /* What a lease of large jobs cannot hold is given back by the queue; then fewer are asked for. */
 static void note_lease(Worker *worker, int r)
 {
     if (r < 0)
         worker->take_max = MAX(worker->take_max / 2, (size_t) 1);
     else
-        worker->take_max = MIN(worker->take_max * 2, (size_t) LIMIT_LEASE_JOBS);
+        worker->take_max = MIN(worker->take_max * 2,
+                               MIN(batch_max(worker), (size_t) LIMIT_LEASE_JOBS));
 }
 
 /* Wait for jobs to come. Below zero: cancellation, or the store. */
@@ -191,7 +199,7 @@ SUSPENDS static int pump_once(Worker *worker, Held **helds, Finish *finishes)
     Held *held;
     int r;
 
-    while (n < LIMIT_WORKER_ANSWERS && (held = held_first(&worker->done))) {
+    while (n < batch_max(worker) && (held = held_first(&worker->done))) {
         held_move(worker, held, HELD_ANSWERING);
         finishes[n] = held->finish;
         finishes[n].r = ANSWER_NONE;

@@ -5,6 +5,7 @@
  * an order, a guard, a count, the unity of a transaction. After each the invariants are walked with
  * STORE_CHECK, and again after the store was closed and opened.
  */
+#include "base/limits.h"
 #include "base/test.h"
 #include "gen/stores.h"
 #include "store/memory/memory.h"
@@ -176,7 +177,7 @@ static int run_setup(void *arg)
                                    .image = &setup->image,
                                    .nursery = nursery,
                                    .is_async = setup->is_async,
-                                   .max_bytes = 32 << 20 },
+                                   .max_bytes = 64 << 20 },
                        .forces_thread = setup->forces_thread };
 
     for (int round = 0; round < 2; round++) {
@@ -866,6 +867,202 @@ STORE_TEST_ANYWHERE(large_records_survive_every_move)
     EXPECT(record_find(record_body(record), RECORD_ARGS, &value) && value.len == size);
     EXPECT(record_find(record_body(record), RECORD_RESULT, &value) && value.len == 5000);
     mem_free(args);
+}
+
+/* ---- large jobs ------------------------------------------------------------------------------ */
+
+enum { LARGE_JOBS = 20, LARGE_BYTES = 900000 }; /* together more than a lease or a page may be */
+
+/* Push LARGE_JOBS jobs 0, 1, … of type "b" into the queue "a", each fourth of them into OTHER. */
+static void push_large(Store *store, const char *other)
+{
+    char *args = mem_zalloc(LARGE_BYTES);
+
+    memset(args, 'x', LARGE_BYTES);
+    for (unsigned i = 0; i < LARGE_JOBS; i++) {
+        JobSpec spec = { .id = id_of(i),
+                         .type = STR_C("b"),
+                         .queue = str_from_c(i % 4 == 3 ? other : "a"),
+                         .args = str_from(args, LARGE_BYTES) };
+        EXPECT_OK(push_spec(store, &spec));
+    }
+    mem_free(args);
+}
+
+/* Whether OP's answer is no larger than MAX; there, one job may be too much. */
+static bool is_within(Store *store, const StoreOp *op, size_t max)
+{
+    return op->out.len <= max + (store_is_remote(store) ? LARGE_BYTES + 1000 : 0);
+}
+
+/* Count in SEEN what OP has in its answer, each record with HOLDERS texts behind it; how many. */
+static size_t see_all(const StoreOp *op, size_t holders, unsigned seen[LARGE_JOBS])
+{
+    size_t cursor = 0, n = 0;
+    Str record, holder;
+
+    while (store_out_next(&op->out, &cursor, &record)) {
+        JobId id = record_id(record);
+        EXPECT(n_of(&id) < LARGE_JOBS);
+        seen[n_of(&id) % LARGE_JOBS]++;
+        n++;
+        for (size_t i = 0; i < holders; i++)
+            EXPECT(store_out_next(&op->out, &cursor, &holder));
+    }
+    return n;
+}
+
+static void expect_each_once(const unsigned seen[LARGE_JOBS])
+{
+    for (unsigned i = 0; i < LARGE_JOBS; i++)
+        EXPECT_EQ(seen[i], 1);
+}
+
+/* Lease all large jobs of the N queues NAMES, for LEASE_MS; how many leases it took. */
+static unsigned lease_large(Store *store, const Str *names, size_t n, const StoreFilter *filter,
+                            int64_t lease_ms)
+{
+    unsigned seen[LARGE_JOBS] = { 0 }, leases = 0;
+    size_t total = 0;
+
+    while (total < LARGE_JOBS && leases < LARGE_JOBS) {
+        AUTO(store_op_deinit)
+        StoreOp op = { .kind = STORE_LEASE,
+                       .lease = { .queues = names,
+                                  .n_queues = n,
+                                  .max = 400,
+                                  .lease_ms = lease_ms,
+                                  .default_ms = 60000,
+                                  .worker = STR_C("w"),
+                                  .filter = filter } };
+        EXPECT_OK(store_run(store, &op));
+        EXPECT(op.r == 0 || op.r == STORE_MORE);
+        EXPECT(is_within(store, &op, LIMIT_LEASE_BYTES));
+        EXPECT_EQ(see_all(&op, 0, seen), op.lease.n);
+        total += op.lease.n;
+        leases++;
+    }
+    EXPECT_EQ(total, LARGE_JOBS);
+    expect_each_once(seen);
+    return leases;
+}
+
+/* Would catch a lease that nobody could carry, and one that forgets where it stopped. */
+STORE_TEST(a_lease_of_large_jobs_gives_as_many_as_go)
+{
+    const Str names[] = { STR_C("a"), STR_C("b") };
+    unsigned ns[LARGE_JOBS];
+
+    push_large(store, "b");
+    EXPECT(lease_large(store, names, 2, NULL, 0) >= 2);
+    EXPECT_EQ(lease(store, "a", LARGE_JOBS, ns), 0);
+    EXPECT_EQ(count_of(store, "a", JOB_ACTIVE), LARGE_JOBS * 3 / 4);
+}
+
+STORE_TEST(a_lease_of_large_jobs_from_any_queue_ends_too)
+{
+    push_large(store, "b");
+    EXPECT(lease_large(store, NULL, 0, NULL, 0) >= 2);
+}
+
+STORE_TEST(a_filter_passes_no_job_over_that_was_too_large)
+{
+    unsigned looked = 0;
+    StoreFilter filter = { takes_b, &looked };
+    const Str name = STR_C("a");
+
+    push_large(store, "a");
+    EXPECT(lease_large(store, &name, 1, &filter, 0) >= 2);
+}
+
+/* Would catch a job that loses its place because a lease had no room for it. */
+STORE_TEST(large_jobs_keep_their_order)
+{
+    unsigned ns[LARGE_JOBS], next = 0;
+    size_t n;
+
+    push_large(store, "a");
+    while ((n = lease(store, "a", LARGE_JOBS, ns)) > 0) {
+        for (size_t i = 0; i < n; i++)
+            EXPECT_EQ(ns[i], next + i);
+        next += (unsigned) n;
+    }
+    EXPECT_EQ(next, LARGE_JOBS);
+}
+
+/* Read all jobs in STATE, page by page. */
+static void list_large(Store *store, JobState state, bool is_newest_first)
+{
+    unsigned seen[LARGE_JOBS] = { 0 }, pages = 0;
+    uint8_t cursor[40];
+    size_t len = 0, total = 0;
+    int r;
+
+    do {
+        AUTO(store_op_deinit)
+        StoreOp op = { .kind = STORE_LIST,
+                       .list = { .states = 1u << state,
+                                 .is_newest_first = is_newest_first,
+                                 .max = 200,
+                                 .cursor = str_from((char *) cursor, len) } };
+        EXPECT_OK(store_run(store, &op));
+        EXPECT(is_within(store, &op, LIMIT_LIST_BYTES));
+        EXPECT(op.list.n > 0 || op.r == 0);
+        EXPECT_EQ(op.list.total, LARGE_JOBS);
+        EXPECT_EQ(see_all(&op, state == JOB_ACTIVE, seen), op.list.n);
+        total += op.list.n;
+        len = op.list.next_len;
+        memcpy(cursor, op.list.next, len);
+        r = op.r;
+    } while (r == STORE_MORE && ++pages < LARGE_JOBS);
+    EXPECT(pages > 0);
+    EXPECT_EQ(total, LARGE_JOBS);
+    expect_each_once(seen);
+}
+
+/* Would catch a page that nobody could carry, and a cursor that leaves jobs out. */
+STORE_TEST(a_page_of_large_jobs_ends_early)
+{
+    const Str names[] = { STR_C("a"), STR_C("b") };
+
+    push_large(store, "b");
+    list_large(store, JOB_AVAILABLE, false);
+    list_large(store, JOB_AVAILABLE, true);
+    (void) lease_large(store, names, 2, NULL, 0);
+    list_large(store, JOB_ACTIVE, false);
+    list_large(store, JOB_ACTIVE, true);
+}
+
+/* Would catch a round of ended leases that is too much to be read, so that none is rescued. */
+STORE_TEST(a_round_of_ended_leases_of_large_jobs_ends_early)
+{
+    const Str name = STR_C("a");
+    unsigned seen[LARGE_JOBS] = { 0 }, rounds = 0;
+    int r;
+
+    push_large(store, "a");
+    (void) lease_large(store, &name, 1, NULL, 1);
+    EXPECT_OK(sl_sleep_ms(3));
+    do {
+        unsigned now[LARGE_JOBS] = { 0 };
+        AUTO(store_op_deinit) StoreOp op = { .kind = STORE_EXPIRED, .due.max = 1000 };
+
+        EXPECT_OK(store_run(store, &op));
+        EXPECT(is_within(store, &op, LIMIT_LIST_BYTES));
+        EXPECT_EQ(see_all(&op, 1, now), op.due.n);
+        for (unsigned i = 0; i < LARGE_JOBS; i++) {
+            StoreMove back = {
+                .id = id_of(i), .from = JOB_IN(ACTIVE), .only_expired = true, .to = JOB_AVAILABLE
+            };
+            if (now[i] > 0)
+                EXPECT_OK(move(store, &back));
+            seen[i] += now[i];
+        }
+        r = op.r;
+    } while (r == STORE_MORE && ++rounds < LARGE_JOBS);
+    EXPECT(rounds > 0);
+    expect_each_once(seen);
+    EXPECT_EQ(count_of(store, "a", JOB_AVAILABLE), LARGE_JOBS);
 }
 
 TEST_MAIN()

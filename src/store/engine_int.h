@@ -213,5 +213,8 @@ MUST int engine_unfile(Engine *engine, EngineQueue *queue, const JobId *id, cons
 MUST int op_add_record(StoreOp *op, const JobId *id, Str body);
 MUST int op_add_text(StoreOp *op, Str text);
 
+/* Whether a record goes into an answer of at most MAX_BYTES; TEXT follows it, or is empty. */
+bool op_has_room(const StoreOp *op, Str body, Str text, size_t max_bytes);
+
 /* The hash that a record keeps of a worker's name; 0 for an empty one. */
 uint64_t worker_hash(Str name);

@@ -7,10 +7,16 @@
  * A worker that takes only some types skips the others. So that it does not look at the same
  * foreign jobs each time, a queue remembers up to where there is nothing for the filter it saw last
  * (filter_from); a job that comes to stand before that place moves it back.
+ *
+ * Jobs may be large. A lease that has one ends before the job that would bring its answer over
+ * LIMIT_LEASE_BYTES: that one stays in its place and is the next to be given.
  */
 #include "store/engine_int.h"
 
-enum { GATHER = 48 };
+enum {
+    GATHER = 48,
+    LEASE_FULL = 1, /* the next job is too large for what the lease has */
+};
 
 typedef struct Gathered {
     char keys[GATHER][INDEX_KEY_BYTES];
@@ -116,6 +122,7 @@ static bool is_wanted(const StoreOp *op, Str body)
     return !filter || (record_find(body, RECORD_TYPE, &type) && filter->accepts(filter->ctx, type));
 }
 
+/* Give the job of KEY, or what else becomes of it. LEASE_FULL: it was left as it is. */
 static int lease_key(Engine *engine, StoreOp *op, EngineQueue *queue, Str key)
 {
     JobId id = index_key_id(key);
@@ -132,29 +139,43 @@ static int lease_key(Engine *engine, StoreOp *op, EngineQueue *queue, Str key)
         return discard_expired(engine, queue, &id, &head, body);
     if (!is_wanted(op, body))
         return 0;
+    if (op->lease.n > 0 && !op_has_room(op, body, (Str){ 0 }, LIMIT_LEASE_BYTES))
+        return LEASE_FULL;
     return grant(engine, op, queue, &id, &head, body);
+}
+
+/* Lease what was FOUND; *FROM is behind the last job that was looked at and not left as it is. */
+static int lease_found(Engine *engine, StoreOp *op, EngineQueue *queue, const Gathered *found,
+                       uint64_t *from)
+{
+    for (size_t i = 0; i < found->n; i++) {
+        Str key = str_from(found->keys[i], INDEX_KEY_BYTES);
+        int r = lease_key(engine, op, queue, key);
+
+        if (r != 0)
+            return r;
+        *from = index_key_order(key) + 1;
+    }
+    return 0;
 }
 
 static int lease_queue(Engine *engine, StoreOp *op, EngineQueue *queue, size_t *scan_left)
 {
     uint64_t from = 0;
     Gathered found;
+    int r = 0;
 
     if (op->lease.filter && queue->filter == op->lease.filter)
         from = queue->filter_from;
-    while (*scan_left > 0 && op->lease.n < op->lease.max) {
-        int r = gather(engine, queue, from, MIN(op->lease.max - op->lease.n, *scan_left), &found);
+    while (r == 0 && *scan_left > 0 && op->lease.n < op->lease.max) {
+        r = gather(engine, queue, from, MIN(op->lease.max - op->lease.n, *scan_left), &found);
         if (r < 0)
             return r;
         if (found.n == 0)
             break;
-        for (size_t i = 0; i < found.n; i++) {
-            Str key = str_from(found.keys[i], INDEX_KEY_BYTES);
-            from = index_key_order(key) + 1;
-            r = lease_key(engine, op, queue, key);
-            if (r < 0)
-                return r;
-        }
+        r = lease_found(engine, op, queue, &found, &from);
+        if (r < 0)
+            return r;
         if (op->lease.filter)
             *scan_left -= MIN(found.n, *scan_left);
     }
@@ -162,10 +183,10 @@ static int lease_queue(Engine *engine, StoreOp *op, EngineQueue *queue, size_t *
         queue->filter = op->lease.filter;
         queue->filter_from = from;
     }
-    return 0;
+    return r;
 }
 
-/* Lease from one queue; nothing when there is none, it is paused or has no jobs. */
+/* Lease from one queue; nothing when there is none, it is paused or has no jobs. LEASE_FULL. */
 static int lease_from(Engine *engine, StoreOp *op, EngineQueue *queue, size_t *scan_left)
 {
     if (!queue || queue->now.is_paused || queue->now.counts[JOB_AVAILABLE] == 0)
@@ -173,7 +194,7 @@ static int lease_from(Engine *engine, StoreOp *op, EngineQueue *queue, size_t *s
     return lease_queue(engine, op, queue, scan_left);
 }
 
-/* Lease from any queue, a further one first each time, so that none is always last. */
+/* Lease from any queue, a further one first each time, so that none is always last. LEASE_FULL. */
 static int lease_any(Engine *engine, StoreOp *op, size_t *scan_left)
 {
     size_t first = engine->lease_turn++;
@@ -181,7 +202,7 @@ static int lease_any(Engine *engine, StoreOp *op, size_t *scan_left)
     for (size_t i = 0; i < engine->n_queues && op->lease.n < op->lease.max; i++) {
         int r = lease_from(engine, op, engine->queues[(first + i) % engine->n_queues], scan_left);
 
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     return 0;

@@ -6,6 +6,9 @@
  * nothing is given twice or left out because of what happens elsewhere. Over all queues the order
  * is queue by queue, in the order in which the queues were made.
  *
+ * Jobs may be large. A page that has one ends before the job that would bring it over
+ * LIMIT_LIST_BYTES.
+ *
  * An active job's record is followed by the name of its holder.
  */
 #include "store/engine_int.h"
@@ -107,7 +110,7 @@ static bool has_type(const StoreOp *op, Str body)
            (record_find(body, RECORD_TYPE, &type) && str_eq(type, op->list.type));
 }
 
-/* One entry of the index: into the page unless it is skipped or of another type. */
+/* One entry of the index: into the page unless it is of another type. STORE_MORE: no room. */
 static int list_entry(Engine *engine, StoreOp *op, Str key, Str holder)
 {
     JobId id = index_key_id(key);
@@ -119,6 +122,8 @@ static int list_entry(Engine *engine, StoreOp *op, Str key, Str holder)
         return fail(-ERR_STORE_FORMAT, "the index names a job that is not there"); /* E1 */
     if (r < 0 || !has_type(op, body))
         return r;
+    if (op->list.n > 0 && !op_has_room(op, body, holder, LIMIT_LIST_BYTES))
+        return STORE_MORE;
     r = op_add_record(op, &id, body);
     if (r == 0 && head.state == JOB_ACTIVE)
         r = op_add_text(op, holder);
@@ -147,16 +152,16 @@ static int list_stretch(Engine *engine, StoreOp *op, const Stretch *stretch, siz
     while (r == 0 && is_in_stretch(stretch, key)) {
         if (op->list.n == op->list.max || *scan_left == 0)
             return STORE_MORE;
-        memcpy(op->list.next, key.data, INDEX_KEY_BYTES);
-        op->list.next_len = INDEX_KEY_BYTES;
         if (*skip > 0) {
             (*skip)--;
         } else {
             (*scan_left)--;
             r = list_entry(engine, op, key, value);
-            if (r < 0)
+            if (r != 0)
                 return r;
         }
+        memcpy(op->list.next, key.data, INDEX_KEY_BYTES);
+        op->list.next_len = INDEX_KEY_BYTES;
         r = engine->ops->next(engine->kv, KV_INDEX, &key, &value);
     }
     return r < 0 ? r : 0;

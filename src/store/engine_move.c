@@ -287,7 +287,10 @@ int engine_promote(Engine *engine, StoreOp *op)
     return 0;
 }
 
-/* Read the leases of QUEUE that have ended, each record followed by the holder's name. */
+/*
+ * Read the leases of QUEUE that have ended, each record followed by the holder's name. STORE_MORE
+ * when there are more than were asked for, or than go into LIMIT_LIST_BYTES.
+ */
 static int expired_in(Engine *engine, EngineQueue *queue, StoreOp *op)
 {
     char start[INDEX_KEY_BYTES];
@@ -312,6 +315,8 @@ static int expired_in(Engine *engine, EngineQueue *queue, StoreOp *op)
         r = engine_load(engine, &id, &body, &head);
         if (r == KV_NONE)
             return fail(-ERR_STORE_FORMAT, "the index names a job that is not there"); /* E1 */
+        if (r == 0 && op->due.n > 0 && !op_has_room(op, body, value, LIMIT_LIST_BYTES))
+            return STORE_MORE;
         if (r == 0)
             r = op_add_record(op, &id, body);
         if (r == 0)

@@ -177,6 +177,13 @@ int op_add_record(StoreOp *op, const JobId *id, Str body)
     return buf_check(&op->out);
 }
 
+bool op_has_room(const StoreOp *op, Str body, Str text, size_t max_bytes)
+{
+    size_t need = sizeof(uint32_t) + RECORD_ID_BYTES + body.len + sizeof(uint32_t) + text.len;
+
+    return op->out.len <= max_bytes && need <= max_bytes - op->out.len;
+}
+
 bool store_out_next(const Buf *out, size_t *cursor, Str *ret_record)
 {
     uint32_t len;

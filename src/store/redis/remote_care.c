@@ -104,21 +104,41 @@ void care_pass_later(RemotePart *part, Str queue)
     sl_event_set(&part->loop->care);
 }
 
-SUSPENDS static void pass_list(CarePass **list)
+static CarePass *take_pass(CarePass **list)
 {
-    while (*list) {
-        CarePass *pass = *list;
+    CarePass *pass = *list;
 
+    if (pass)
         *list = pass->next;
+    return pass;
+}
+
+/* Whoever comes back from here knows that all of LIST have been asked for, unless cancelled. */
+SUSPENDS static void pass_list(RemoteLoop *loop, CarePass **list)
+{
+    if (sl_mutex_lock(&loop->passing) < 0)
+        return;
+    while (*list && !sl_is_cancelled()) {
+        CarePass *pass = take_pass(list);
+
         remote_pass(pass->part, str_from(pass->queue, pass->len));
         mem_free(pass);
     }
+    sl_mutex_unlock(&loop->passing);
 }
 
 void care_pass_all(RemoteLoop *loop)
 {
-    pass_list(&loop->passes);
-    pass_list(&loop->later);
+    pass_list(loop, &loop->passes);
+    pass_list(loop, &loop->later);
+}
+
+void care_forget(RemoteLoop *loop)
+{
+    CarePass *pass;
+
+    while ((pass = take_pass(&loop->passes)) || (pass = take_pass(&loop->later)))
+        mem_free(pass);
 }
 
 /* ---- statistics ------------------------------------------------------------------------------ */
@@ -218,7 +238,7 @@ SUSPENDS static void care_now(RemoteLoop *loop, bool is_time)
     const StoreSeams *seams = loop->remote->seams;
     bool is_home = loop->index == loop->remote->home;
 
-    pass_list(&loop->passes);
+    pass_list(loop, &loop->passes);
     if (is_home)
         events_care(loop, is_time);
     if (is_time && !(seams && seams->never_asks))
@@ -242,7 +262,7 @@ int care_main(void *arg)
         if (sl_now_ns() >= ask_ns)
             ask_ns = next_ask_ns();
         if (loop->later && sl_now_ns() >= later_ns) {
-            pass_list(&loop->later);
+            pass_list(loop, &loop->later);
             later_ns = sl_now_ns() + LIMIT_STORE_PASS_MS * NS_PER_MS;
         }
     }

@@ -89,8 +89,9 @@ typedef struct RemotePart {
     unsigned under_way;       /* calls with pushes */
     int64_t begun_ns;         /* the oldest of them; 0 without */
 
-    bool is_elsewhere; /* another process is the ticker, as far as is known */
-    bool keeps_time;   /* this one is */
+    bool is_elsewhere;     /* another process is the ticker, as far as is known */
+    bool keeps_time;       /* this one is */
+    int64_t away_until_ns; /* it has failed: what time asks for leaves it out until then */
     bool hears_events;
     RedisSub wake;            /* P:wake:CLIENT */
     RedisSub events, control; /* P:events, P:control: of the home loop */
@@ -133,6 +134,7 @@ struct RemoteLoop {
     CarePass *passes; /* queues of which another process must hear */
     CarePass *later;  /* those that go at the next turn of the care fiber */
     sl_event care;    /* there are some */
+    sl_mutex passing; /* held by whoever asks for them */
 
     sl_event stop;   /* on the loop: its host ends */
     sl_future ready; /* on the home loop: 0, or why it did not start */
@@ -282,7 +284,7 @@ SUSPENDS void remote_keys(RemoteLoop *loop, StoreOp *op);
 
 /* ---- remote_leave.c -------------------------------------------------------------------------- */
 
-/* Let the server wake another process for the jobs of QUEUE. */
+/* Let the server wake another process for the jobs of QUEUE ("*": of any). */
 SUSPENDS void remote_pass(RemotePart *part, Str queue);
 /* Take this loop out of all registers, and give the ticker's place back. */
 SUSPENDS void remote_leave(RemoteLoop *loop);
@@ -312,7 +314,10 @@ SUSPENDS int care_main(void *loop);
 void care_pass(RemotePart *part, Str queue);
 /* The same, but not at once: it may be that nobody takes them, and the question goes round. */
 void care_pass_later(RemotePart *part, Str queue);
+/* Ask for all of these, and wait for those that are under way. */
 SUSPENDS void care_pass_all(RemoteLoop *loop);
+/* Forget those that are left. */
+void care_forget(RemoteLoop *loop);
 void clock_init(RemoteClock *clock);
 void clock_hear(RemoteLoop *loop, int64_t server_ms);
 int64_t remote_wall_ms(RemoteLoop *loop);

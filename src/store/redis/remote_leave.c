@@ -4,6 +4,9 @@
  *   P:wait:QUEUE   where it was registered, as one that waits for jobs
  *   P:ticker       its place is free at once, and the others are told
  *
+ * A loop that is no longer in a register has been told of a job, or given one. The message may be
+ * on its way yet, and nobody will hear it: so it is passed on here, heard or not.
+ *
  * And passing on: a job is there, and nobody here takes it; the script of a lease of no jobs wakes
  * another process.
  */
@@ -12,9 +15,13 @@
 #include "base/log.h"
 #include "store/redis/value.h"
 
-SUSPENDS static void run_command(RemotePart *part, Arena *arena, const char *const *argv,
-                                 size_t argc)
+enum { PASS_MS = 2000 }; /* of a loop that ends: others ask by themselves before long */
+
+/* The number that is answered; below zero when none is. */
+SUSPENDS static int64_t run_command(RemotePart *part, Arena *arena, const char *const *argv,
+                                    size_t argc)
 {
+    int64_t number = -1;
     RespValue reply;
     Err err;
     int r = remote_command(part->loop, arena, part->slot, argv, argc, &reply);
@@ -22,7 +29,9 @@ SUSPENDS static void run_command(RemotePart *part, Arena *arena, const char *con
     if (r < 0) {
         err_take(r, &err);
         log_debug("not taken out of a register", L_C("error", err.text));
+        return -1;
     }
+    return resp_to_number(&reply, &number) ? number : -1;
 }
 
 SUSPENDS static void leave_line(RemotePart *part, Str queue)
@@ -39,7 +48,8 @@ SUSPENDS static void leave_line(RemotePart *part, Str queue)
         value_add_name(&key, queue);
     buf_add_char(&key, '\0');
     const char *argv[] = { "ZREM", key.data, part->loop->client };
-    run_command(part, &arena, argv, ARRAY_LEN(argv));
+    if (run_command(part, &arena, argv, ARRAY_LEN(argv)) == 0)
+        remote_pass(part, queue);
 }
 
 SUSPENDS static void leave_ticker(RemotePart *part)
@@ -57,7 +67,7 @@ SUSPENDS static void leave_ticker(RemotePart *part)
     const char *argv[] = {
         "EVAL", script, "1", key.data, part->loop->client, publish, channel.data
     };
-    run_command(part, &arena, argv, ARRAY_LEN(argv));
+    (void) run_command(part, &arena, argv, ARRAY_LEN(argv)); /* it has said what is wrong */
 }
 
 void remote_leave(RemoteLoop *loop)
@@ -68,7 +78,7 @@ void remote_leave(RemoteLoop *loop)
         void *value;
         Str queue;
 
-        while (map_next(&loop->registered, &cursor, &queue, &value))
+        while (!sl_is_cancelled() && map_next(&loop->registered, &cursor, &queue, &value))
             leave_line(part, queue);
         if (part->keeps_time)
             leave_ticker(part);
@@ -78,12 +88,15 @@ void remote_leave(RemoteLoop *loop)
 void remote_pass(RemotePart *part, Str queue)
 {
     StoreOp lease = { .kind = STORE_LEASE,
-                      .lease = { .queues = &queue, .n_queues = 1, .default_ms = LIMIT_LEASE_MS } };
+                      .lease = { .queues = &queue,
+                                 .n_queues = str_eq_c(queue, "*") ? 0 : 1,
+                                 .default_ms = LIMIT_LEASE_MS } };
     Ask ask, *asks[1] = { &ask };
     Err err;
     int r;
 
     ask_begin(&ask, part, SCRIPT_WORK);
+    ask.patience_ms = part->loop->is_ending ? PASS_MS : 0;
     r = request_work(&ask.arena, &ask.head, part->loop->remote->has_functions, NULL, NULL, 0,
                      &lease, (Str){ 0 }, NULL, 0, &ask.request);
     if (r < 0)

@@ -158,7 +158,7 @@ TEST(each_of_many_who_wait_gets_a_job_of_several_partitions)
  * The first of two machines is told of a job and its waiter is cancelled at about that moment: the
  * job goes to it, or the other machine is told.
  */
-static void leave_when_woken(World *world)
+static void leave_when_woken(World *world, const char *queue)
 {
     Store *first = open_quiet(world), *second = open_quiet(world), *pusher = open_quiet(world);
     unsigned n_first = 0;
@@ -166,8 +166,8 @@ static void leave_when_woken(World *world)
     for (unsigned i = 0; i < ROUNDS; i++) {
         sl_nursery *staying = sl_nursery_open(.name = "staying");
         sl_nursery *leaving = sl_nursery_open(.name = "leaving");
-        Waiter leaver = { .store = first, .queue = "a" },
-               stayer = { .store = second, .queue = "a" };
+        Waiter leaver = { .store = first, .queue = queue },
+               stayer = { .store = second, .queue = queue };
 
         sl_spawn(leaving, wait_for_job, &leaver, .name = "leaver");
         await_parked(first, 1);
@@ -197,9 +197,24 @@ static void leave_when_woken(World *world)
     store_close(first);
 }
 
+static void leave_a_queue(World *world)
+{
+    leave_when_woken(world, "a");
+}
+
+static void leave_any_queue(World *world)
+{
+    leave_when_woken(world, "*");
+}
+
 TEST(a_wake_up_of_one_who_has_left_is_passed_on)
 {
-    world_run(leave_when_woken, 1, NULL);
+    world_run(leave_a_queue, 1, NULL);
+}
+
+TEST(so_it_is_when_any_queue_was_waited_for)
+{
+    world_run(leave_any_queue, 1, NULL);
 }
 
 /* A store that closes takes its name out of the registers. */

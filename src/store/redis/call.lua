@@ -80,7 +80,12 @@ local function begin(keys, args)
         if args[4] == '1' then
             -- What was sent first may still be on its way, and comes too late from now on. It is a
             -- write also because WAIT on this connection must cover what was written on the last.
-            redis.call('SET', late_key, number, 'EX', LIMIT_REDIS_OPS_S)
+            -- Repeats may come in another order: the mark never goes back.
+            local mark = number
+            if got[3] and tonumber(got[3]) > tonumber(number) then
+                mark = got[3]
+            end
+            redis.call('SET', late_key, mark, 'EX', LIMIT_REDIS_OPS_S)
             return nil, redis.call('HGET', ops_key, number) or nil
         end
         if got[3] and tonumber(number) <= tonumber(got[3]) then

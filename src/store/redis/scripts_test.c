@@ -160,6 +160,36 @@ TEST(a_lost_answer_is_given_again_and_nothing_is_done_twice)
     EXPECT_EQ(move_to(5, 1, JOB_COMPLETED, true), -ERR_CONFLICT); /* it had not run */
 }
 
+/* Whether a call that is no repeat is told that it comes too late. */
+static bool is_late(uint64_t number)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    Str name = STR_C("a");
+    AUTO(store_op_deinit)
+    StoreOp op = { .kind = STORE_LEASE,
+                   .lease = { .queues = &name, .n_queues = 1, .max = 1, .default_ms = 30000 } };
+    RequestHead head = test_head(number, T0);
+    Request request;
+
+    EXPECT_OK(request_work(&arena, &head, test_server.has_functions, NULL, NULL, 0, &op, (Str){ 0 },
+                           NULL, 0, &request));
+    RespValue reply = ask(&arena, &request);
+    return resp_is_error(&reply, "SLUICELATE");
+}
+
+TEST(what_arrives_behind_its_own_repeat_does_nothing)
+{
+    if (!test_server_start())
+        return test_skip(TEST_NO_REDIS);
+    test_server_empty(test_server_has_functions());
+    push(1, 1, "a", "t");
+    (void) lease(7, true, "a", 1, "", NULL, 0);
+    (void) lease(5, true, "a", 1, "", NULL, 0); /* repeats may come in another order */
+    EXPECT(is_late(5));
+    EXPECT(is_late(7));
+    EXPECT(!is_late(8));
+}
+
 TEST(a_job_that_has_gone_on_is_not_given_again)
 {
     if (!test_server_start())

@@ -287,6 +287,23 @@ SUSPENDS static bool may_use_functions(RemoteLoop *loop, Arena *arena)
     return r != REDIS_REFUSED;
 }
 
+/* A replica takes no writes, and whoever was given its address by mistake shall hear it at once. */
+SUSPENDS static int check_role(RemoteLoop *loop, Arena *arena)
+{
+    Str info, role, host = { 0 };
+    int r = info_read(loop, arena, REDIS_NODE(0), "replication", &info);
+
+    if (r < 0)
+        return wrap(r, "INFO replication");
+    if (!info_field(info, "role", &role) || !str_eq_c(role, "slave"))
+        return 0;
+    (void) info_field(info, "master_host", &host); /* for the words */
+    return fail(-ERR_CONFIG,
+                "it is a replica of %.*s and takes no writes: name its master, or its "
+                "sentinels with redis+sentinel://",
+                (int) MIN(host.len, (size_t) 80), host.data ? host.data : "");
+}
+
 int remote_check_server(RemoteLoop *loop)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
@@ -309,6 +326,8 @@ int remote_check_server(RemoteLoop *loop)
                                                : PUBLISH_BLIND;
     if (remote->n_parts == 0 && about.is_cluster)
         remote->n_parts = LIMIT_STORE_CLUSTER_PARTITIONS;
+    if (!about.is_cluster)
+        r = check_role(loop, &arena);
     for (size_t node = 0; node < redis_n_nodes(loop->redis) && r == 0; node++)
         r = check_eviction(loop, &arena, node);
     for (size_t node = 0; node < redis_n_nodes(loop->redis) && r == 0; node++)

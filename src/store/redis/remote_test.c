@@ -270,6 +270,20 @@ TEST(a_server_that_drops_keys_is_refused)
     world_run(refuse, 1, options);
 }
 
+static void refuse_replica(World *world)
+{
+    Store *store;
+
+    world_command(world, "REPLICAOF 127.0.0.1 1");
+    EXPECT_ERR(world_open_with(world, (Str){ 0 }, false, &store), -ERR_CONFIG, "it is a replica");
+    world_command(world, "REPLICAOF NO ONE");
+}
+
+TEST(a_replica_is_refused_at_once)
+{
+    world_run(refuse_replica, 1, NULL);
+}
+
 static void refuse_other(World *world)
 {
     Store *store = world_open(world);

@@ -8,8 +8,8 @@
  *   the server says     MOVED           the slot's node is another one: there; the map is read
  *                       ASK             there, this once, with ASKING before it
  *                       TRYAGAIN, CLUSTERDOWN, LOADING, MASTERDOWN, READONLY
- *                                       after a little while, to wherever the slot is then; who says
- *                                       READONLY and stands behind a name is also dialled anew
+ *                                       after a little while, to wherever the slot is then; one
+ *                                       server that says READONLY is also dialled anew
  *   the connection      is lost         sent again, in front of everything newer
  */
 #include "net/redis_int.h"

@@ -251,6 +251,7 @@ int care_main(void *arg)
 {
     RemoteLoop *loop = arg;
     int64_t ask_ns = next_ask_ns(), later_ns = 0;
+    bool is_time;
     int r;
 
     care_now(loop, true);
@@ -258,8 +259,9 @@ int care_main(void *arg)
         r = care_sleep(loop, ask_ns, later_ns);
         if (r < 0)
             return 0;
-        care_now(loop, sl_now_ns() >= ask_ns);
-        if (sl_now_ns() >= ask_ns)
+        is_time = sl_now_ns() >= ask_ns; /* asked once: care takes time, too */
+        care_now(loop, is_time);
+        if (is_time)
             ask_ns = next_ask_ns();
         if (loop->later && sl_now_ns() >= later_ns) {
             pass_list(loop, &loop->later);

@@ -2,14 +2,20 @@
  * Operations of one partition, and those that are asked of each.
  *
  * Each partition gets a copy of the operation; the answers are added up: what was done is summed,
- * the earliest due time counts, and there is more when one partition says so. An error of one
- * partition is the operation's error, though the others have done their part: these operations do
- * no harm when they are done again.
+ * the earliest due time counts, and there is more when one partition says so. For a QUEUE_SET an
+ * error of one partition is the operation's error, though the others have done their part: it does
+ * no harm when it is done again.
  *
  * What time asks for (PROMOTE, EXPIRED, SWEEP) is done by one process in each partition, its ticker
  * there; PROMOTE says who it is, and the others leave the partition out until they hear otherwise.
+ *
+ * Time goes on while a server is away, and the jobs of the others are due: these operations have a
+ * patience of LIMIT_REDIS_TICK_MS, what some partitions have answered counts, and a partition that
+ * has failed is left out for as long again. Only when none has answered there is an error.
  */
 #include "store/redis/remote_int.h"
+
+#include "base/log.h"
 
 #include <stdio.h>
 
@@ -81,9 +87,9 @@ static void pieces_free(RemoteLoop *loop, Piece *pieces)
     mem_free(pieces);
 }
 
-/* Ask the partitions that WANTED has (NULL: all). */
+/* Ask the partitions that WANTED has (NULL: all), each for PATIENCE_MS (0: the client's). */
 SUSPENDS static void pieces_run(RemoteLoop *loop, Piece *pieces, ScriptKind kind,
-                                const bool *wanted)
+                                const bool *wanted, int64_t patience_ms)
 {
     uint32_t n = loop->remote->n_parts;
     Ask **asks = mem_new_array(Ask *, n);
@@ -94,6 +100,7 @@ SUSPENDS static void pieces_run(RemoteLoop *loop, Piece *pieces, ScriptKind kind
         if (wanted && !wanted[p])
             continue;
         ask_begin(&pieces[p].ask, &loop->parts[p], kind);
+        pieces[p].ask.patience_ms = patience_ms;
         rs[p] = piece_request(loop, &pieces[p]);
         if (rs[p] == 0)
             asks[n_asks++] = &pieces[p].ask;
@@ -124,26 +131,70 @@ static bool take_error(RemoteLoop *loop, const Piece *pieces, StoreOp *op)
 
 /* ---- what time asks for ---------------------------------------------------------------------- */
 
-static void merge_due(RemoteLoop *loop, Piece *pieces, StoreOp *op)
+/*
+ * The partitions to ask: of all, or of those whose ticker is not known to be another process, those
+ * that have not failed a moment ago; or else those as well.
+ */
+static bool *parts_wanted(RemoteLoop *loop, bool of_all)
+{
+    uint32_t n = loop->remote->n_parts;
+    bool *wanted = mem_new_array(bool, n), has_any = false;
+    int64_t now_ns = sl_now_ns();
+
+    for (uint32_t p = 0; p < n; p++) {
+        const RemotePart *part = &loop->parts[p];
+
+        wanted[p] = (of_all || !part->is_elsewhere) && now_ns >= part->away_until_ns;
+        has_any |= wanted[p];
+    }
+    for (uint32_t p = 0; p < n && !has_any; p++)
+        wanted[p] = of_all || !loop->parts[p].is_elsewhere;
+    return wanted;
+}
+
+/* Ask the partitions WANTED for what is due; what they answered counts. */
+SUSPENDS static void time_run(RemoteLoop *loop, Piece *pieces, StoreOp *op, ScriptKind kind,
+                              const bool *wanted)
+{
+    uint32_t n_answered = 0;
+
+    pieces_run(loop, pieces, kind, wanted, LIMIT_REDIS_TICK_MS);
+    for (uint32_t p = 0; p < loop->remote->n_parts; p++) {
+        if (!wanted[p])
+            continue;
+        if (pieces[p].op.r >= 0) {
+            n_answered++;
+            loop->parts[p].away_until_ns = 0;
+            continue;
+        }
+        loop->parts[p].away_until_ns = sl_now_ns() + LIMIT_REDIS_TICK_MS * NS_PER_MS;
+        log_debug("partition left out", L_UINT("partition", p), L_C("error", pieces[p].op.why));
+    }
+    op->r = 0;
+    if (n_answered == 0)
+        (void) take_error(loop, pieces, op);
+}
+
+static void merge_due(RemoteLoop *loop, const Piece *pieces, StoreOp *op)
 {
     bool has_here = false;
 
-    op->r = 0;
     op->due.n = 0;
     op->due.next_wall_ms = op->due.next_steady_ms = INT64_MAX;
     for (uint32_t p = 0; p < loop->remote->n_parts; p++) {
         const StoreOp *from = &pieces[p].op;
 
-        if (from->r == STORE_MORE)
+        has_here |= !from->due.is_elsewhere;
+        if (from->r < 0)
+            continue;
+        if (from->r == STORE_MORE && op->r == 0)
             op->r = STORE_MORE;
         op->due.n += from->due.n;
         op->due.next_wall_ms = MIN(op->due.next_wall_ms, from->due.next_wall_ms);
         op->due.next_steady_ms = MIN(op->due.next_steady_ms, from->due.next_steady_ms);
         buf_add_str(&op->out, buf_str(&from->out));
-        has_here |= !from->due.is_elsewhere;
     }
     op->due.is_elsewhere = !has_here;
-    (void) take_error(loop, pieces, op);
 }
 
 typedef typeof(((StoreOp *) NULL)->due) Due;
@@ -160,42 +211,34 @@ SUSPENDS static void promote(RemoteLoop *loop, StoreOp *op)
 {
     uint32_t n = loop->remote->n_parts;
     Piece *pieces = pieces_new(loop, op);
+    bool *wanted = parts_wanted(loop, true);
 
     loop->has_news = false;
     for (uint32_t p = 0; p < n; p++)
         pieces[p].op.due = due_share(op, n);
-    pieces_run(loop, pieces, SCRIPT_PROMOTE, NULL);
+    time_run(loop, pieces, op, SCRIPT_PROMOTE, wanted);
     for (uint32_t p = 0; p < n; p++) {
-        if (pieces[p].op.r < 0)
+        if (!wanted[p] || pieces[p].op.r < 0)
             continue;
         loop->parts[p].is_elsewhere = pieces[p].op.due.is_elsewhere;
         loop->parts[p].keeps_time = !pieces[p].op.due.is_elsewhere;
     }
     merge_due(loop, pieces, op);
+    mem_free(wanted);
     pieces_free(loop, pieces);
-}
-
-/* The partitions whose ticker is not known to be another process. */
-static bool *parts_here(RemoteLoop *loop)
-{
-    bool *wanted = mem_new_array(bool, loop->remote->n_parts);
-
-    for (uint32_t p = 0; p < loop->remote->n_parts; p++)
-        wanted[p] = !loop->parts[p].is_elsewhere;
-    return wanted;
 }
 
 SUSPENDS static void expired(RemoteLoop *loop, StoreOp *op)
 {
     uint32_t n = loop->remote->n_parts;
     Piece *pieces = pieces_new(loop, op);
-    bool *wanted = parts_here(loop);
+    bool *wanted = parts_wanted(loop, false);
 
     for (uint32_t p = 0; p < n; p++) {
         pieces[p].op.due = due_share(op, n);
-        pieces[p].op.due.is_elsewhere = !wanted[p];
+        pieces[p].op.due.is_elsewhere = loop->parts[p].is_elsewhere;
     }
-    pieces_run(loop, pieces, SCRIPT_EXPIRED, wanted);
+    time_run(loop, pieces, op, SCRIPT_EXPIRED, wanted);
     merge_due(loop, pieces, op);
     mem_free(wanted);
     pieces_free(loop, pieces);
@@ -210,9 +253,8 @@ SUSPENDS static void sweep(RemoteLoop *loop, StoreOp *op)
 {
     uint32_t n = loop->remote->n_parts;
     Piece *pieces = pieces_new(loop, op);
-    bool *wanted = parts_here(loop);
+    bool *wanted = parts_wanted(loop, false);
 
-    op->r = 0;
     op->sweep.n = 0;
     for (uint32_t p = 0; p < n; p++) {
         StoreRetention *keep = &pieces[p].op.sweep.keep;
@@ -222,13 +264,12 @@ SUSPENDS static void sweep(RemoteLoop *loop, StoreOp *op)
         keep->discarded_max = divided(keep->discarded_max, n);
         pieces[p].op.sweep.n = 0;
     }
-    pieces_run(loop, pieces, SCRIPT_SWEEP, wanted);
+    time_run(loop, pieces, op, SCRIPT_SWEEP, wanted);
     for (uint32_t p = 0; p < n; p++) {
         op->sweep.n += pieces[p].op.sweep.n;
-        if (pieces[p].op.r == STORE_MORE)
+        if (pieces[p].op.r == STORE_MORE && op->r == 0)
             op->r = STORE_MORE;
     }
-    (void) take_error(loop, pieces, op);
     mem_free(wanted);
     pieces_free(loop, pieces);
 }
@@ -246,7 +287,7 @@ SUSPENDS static void queue_set(RemoteLoop *loop, StoreOp *op)
     size_t n_missing = 0;
 
     op->r = 0;
-    pieces_run(loop, pieces, SCRIPT_QUEUE_SET, NULL);
+    pieces_run(loop, pieces, SCRIPT_QUEUE_SET, NULL, 0);
     for (uint32_t p = 0; p < n; p++) {
         missing[p] = pieces[p].op.r == -ERR_NOT_FOUND;
         n_missing += missing[p];
@@ -254,7 +295,7 @@ SUSPENDS static void queue_set(RemoteLoop *loop, StoreOp *op)
     if (n_missing > 0 && n_missing < n) {
         for (uint32_t p = 0; p < n; p++)
             pieces[p].op.queue_set.creates = true;
-        pieces_run(loop, pieces, SCRIPT_QUEUE_SET, missing);
+        pieces_run(loop, pieces, SCRIPT_QUEUE_SET, missing, 0);
     }
     (void) take_error(loop, pieces, op);
     mem_free(missing);

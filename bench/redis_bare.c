@@ -83,10 +83,10 @@ static void put(Wire *wire, int argc, const char *const *argv)
         if (!wire->out)
             die("realloc");
     }
-    wire->out_len += (size_t) sprintf(wire->out + wire->out_len, "*%d\r\n", argc);
+    wire->out_len += (size_t) snprintf(wire->out + wire->out_len, 32, "*%d\r\n", argc);
     for (int i = 0; i < argc; i++)
-        wire->out_len += (size_t) sprintf(wire->out + wire->out_len, "$%zu\r\n%s\r\n",
-                                          strlen(argv[i]), argv[i]);
+        wire->out_len += (size_t) snprintf(wire->out + wire->out_len, strlen(argv[i]) + 32,
+                                           "$%zu\r\n%s\r\n", strlen(argv[i]), argv[i]);
     wire->due++;
 }
 

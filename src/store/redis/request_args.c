@@ -202,6 +202,6 @@ int reply_add_readable(StoreOp *op, Str id, Str text, int64_t until_ms, bool has
     if (op->out.is_failed)
         return r;
     err_take(r, &err);
-    log_warn("job left out", L_C("why", err.text));
+    log_debug("job left out", L_C("why", err.text));
     return 0;
 }

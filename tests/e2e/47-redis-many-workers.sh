@@ -3,7 +3,11 @@
 # work fairly.
 . "$(dirname "$0")/lib.sh"
 
-workers=${SLUICE_E2E_WORKERS:-200}
+workers=200
+case $PROGRAM in
+*san/*) workers=40 ;; # a sanitizer's build is many times larger
+esac
+workers=${SLUICE_E2E_WORKERS:-$workers}
 start_redis
 redis CONFIG SET maxclients 10000 >/dev/null
 start_engine --store "$REDIS_URL" --workers 0

@@ -56,6 +56,9 @@ local function begin(keys, args)
     if not TWO then
         begin_first()
     end
+    if not keys[1] then -- whether scripts may be called is all that was asked
+        return { err = 'SLUICEKEYS a call names its partition' }
+    end
     P = sub(keys[1], 1, -6)
     local late_key = P .. 'ops:' .. args[2] .. ':late'
     local got = redis.call('MGET', keys[1], P .. 'listen', late_key)

@@ -56,8 +56,8 @@ static LeaseOpts lease_opts(Worker *worker, Str *order, size_t max, int64_t wait
     };
 }
 
-/* Jobs in one call. A commit to disk is the cheaper for a job the more share it; Redis
- * needs a tenth more time for each job in calls of 700 than in calls of 256 (docs/benchmarks.md). */
+/* Jobs in one call. A commit to disk is the cheaper for a job the more share it; Redis needs a
+ * tenth more time for each job in calls of 700 than in calls of 256 (docs/benchmarks.md). */
 static size_t batch_max(const Worker *worker)
 {
     return queue_is_shared(worker->opts.queues) ? LIMIT_WORKER_SHARED : LIMIT_WORKER_ANSWERS;

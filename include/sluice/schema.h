@@ -152,6 +152,10 @@ struct SchemaField {
     const SchemaField *item;    /* LIST: its elements (name and offset unused) */
     const Schema *schema;       /* OBJECT: the struct within */
 
+    /* LIST of objects: what an element leaves out it takes from the field of that name beside the
+     * list, if that is given. */
+    bool inherits;
+
     /* MAP: numbers and booleans are taken as they are written, a list as its name once for each
      * element, null as absent. */
     bool takes_values;

@@ -20,8 +20,18 @@ enum sl_stdio {
     SL_STDIO_NULL = 0,
     SL_STDIO_PIPE = 1,
     SL_STDIO_INHERIT = 2,
-    SL_STDIO_MERGE = 3 /* stderr only: as stdout */
+    SL_STDIO_MERGE = 3, /* stderr only: as stdout */
+    SL_STDIO_SOCKET = 4 /* stdin only: one end of a socket pair that keeps messages apart, for both
+                           ways; the other end is sl_process_stdin */
 };
+
+/* Bounds that the kernel keeps for a child and each of its children; zero means the parent's. */
+typedef struct sl_process_limits {
+    uint64_t memory_bytes; /* of address space, each process: an allocation beyond it fails */
+    int64_t cpu_seconds;   /* of processor time, each process: SIGXCPU, a second later SIGKILL */
+    uint64_t files;        /* open at once, each process */
+    int nice;              /* added to the parent's niceness, 0 to 19 */
+} sl_process_limits;
 
 typedef struct sl_process_opts {
     size_t size;            /* filled by the macro */
@@ -30,6 +40,7 @@ typedef struct sl_process_opts {
     enum sl_stdio stdin_as; /* default: /dev/null */
     enum sl_stdio stdout_as;
     enum sl_stdio stderr_as;
+    sl_process_limits limits; /* set right after the start, while the program is still loading */
 } sl_process_opts;
 
 /* How a child ended. */

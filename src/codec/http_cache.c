@@ -1,13 +1,13 @@
 /*
- * HTTP caching for one user: RFC 9111 as arithmetic over a head.
+ * HTTP caching: RFC 9111 as arithmetic over a head.
  *
  *   fresh_until = response time + lifetime - age it had already
  *   lifetime    = max-age, else Expires - Date, else a tenth of Date - Last-Modified (heuristic)
  *   age         = the greater of response time - Date, and Age + the time the request took
  *
- * s-maxage and private are for shared caches and do not count. What cannot be read counts as "ask
- * again": a max-age or Expires that is no number or date makes an answer stale from the beginning.
- * no-cache does so too, and forbids to use it when the server is away.
+ * s-maxage and private count for shared caches only, s-maxage before max-age. What cannot be read
+ * counts as "ask again": a max-age or Expires that is no number or date makes an answer stale from
+ * the beginning. no-cache does so too, and forbids to use it when the server is away.
  */
 #include "codec/http_cache.h"
 
@@ -71,14 +71,14 @@ static Str unquote(Str text)
     return text;
 }
 
-static void take_max_age(Str value, HttpCacheControl *control)
+static void take_max_age(Str value, bool *has_age, int64_t *age_ms)
 {
     int64_t ms;
 
     if (!read_seconds(value, &ms))
         ms = 0;
-    control->max_age_ms = control->has_max_age ? MIN(control->max_age_ms, ms) : ms;
-    control->has_max_age = true;
+    *age_ms = *has_age ? MIN(*age_ms, ms) : ms;
+    *has_age = true;
 }
 
 static void take_directive(Str name, Str value, HttpCacheControl *control)
@@ -99,7 +99,9 @@ static void take_directive(Str name, Str value, HttpCacheControl *control)
         if (str_eq_nocase(name, str_from_c(flags[i].name)))
             *flags[i].flag = true;
     if (str_eq_nocase(name, (Str) STR("max-age")))
-        take_max_age(value, control);
+        take_max_age(value, &control->has_max_age, &control->max_age_ms);
+    if (str_eq_nocase(name, (Str) STR("s-maxage")))
+        take_max_age(value, &control->has_shared_max_age, &control->shared_max_age_ms);
     if (str_eq_nocase(name, (Str) STR("stale-if-error")))
         (void) read_seconds(value, &control->stale_if_error_ms); /* no number: none */
     if (str_eq_nocase(name, (Str) STR("stale-while-revalidate")))
@@ -185,7 +187,8 @@ static bool can_store(const HttpCacheAnswer *answer, const Fields *fields)
     if (answer->status < 200 || answer->status > 599 || answer->status == 206 ||
         answer->status == 304)
         return false;
-    if (fields->control.no_store || fields->has_vary_any)
+    if (fields->control.no_store || fields->has_vary_any ||
+        (answer->is_shared && fields->control.is_private))
         return false;
     return is_heuristic_status(answer->status) || fields->control.has_max_age ||
            fields->has_expires || fields->control.is_public || fields->control.is_private;
@@ -198,6 +201,8 @@ static int64_t lifetime_ms(const HttpCacheAnswer *answer, const Fields *fields, 
 
     if (fields->control.no_cache || (fields->has_pragma && !fields->has_control))
         return 0;
+    if (answer->is_shared && fields->control.has_shared_max_age)
+        return fields->control.shared_max_age_ms;
     if (fields->control.has_max_age)
         return fields->control.max_age_ms;
     if (fields->has_expires)
@@ -206,6 +211,16 @@ static int64_t lifetime_ms(const HttpCacheAnswer *answer, const Fields *fields, 
         return 0;
     *ret_is_guess = true;
     return MIN((date_ms - fields->modified_ms) / 10, (int64_t) LIMIT_HTTP_CACHE_HEURISTIC_MS);
+}
+
+/* Whether anything says how long the answer is fresh. */
+static bool is_timed(const HttpCacheAnswer *answer, const Fields *fields)
+{
+    const HttpCacheControl *control = &fields->control;
+
+    return control->no_cache || control->no_store || control->has_max_age || fields->has_expires ||
+           (answer->is_shared && control->has_shared_max_age) ||
+           (fields->has_pragma && !fields->has_control);
 }
 
 /* How old the answer was when it came. */
@@ -231,6 +246,8 @@ void http_cache_judge(const HttpCacheAnswer *answer, HttpCacheEntry *ret_entry)
     entry.last_modified = fields.last_modified;
     entry.can_revalidate = entry.etag.len > 0 || entry.last_modified.len > 0;
     entry.must_revalidate = control->must_revalidate || control->no_cache;
+    entry.is_private = control->is_private;
+    entry.is_timed = is_timed(answer, &fields);
     entry.fresh_until_ms = answer->response_ms + lifetime_ms(answer, &fields, &entry.is_heuristic) -
                            initial_age_ms(answer, &fields);
     entry.error_until_ms = entry.fresh_until_ms;

@@ -1,6 +1,6 @@
 /*
- * HTTP caching (RFC 9111) for a cache that serves one user: may an answer be kept, until when is it
- * fresh, how is it asked for again.
+ * HTTP caching (RFC 9111) for a cache that serves one user, or several: may an answer be kept,
+ * until when is it fresh, how is it asked for again.
  *
  * The head of an answer goes in as it came (header lines), times are wall clock milliseconds, and
  * everything that comes out is a view into the head or a number. Where things are kept is the
@@ -41,12 +41,15 @@ typedef struct HttpCacheControl {
     bool is_public;
     bool is_immutable;
     bool has_max_age;
+    bool has_shared_max_age;           /* s-maxage */
     int64_t max_age_ms;                /* 0 when it is no number */
+    int64_t shared_max_age_ms;         /* as above */
     int64_t stale_if_error_ms;         /* 0: none */
     int64_t stale_while_revalidate_ms; /* 0: none */
 } HttpCacheControl;
 
-/* Add the directives of one Cache-Control value. The smallest of several max-age counts. */
+/* Add the directives of one Cache-Control value. The smallest of several max-age counts, and of
+ * several s-maxage. */
 void http_cache_control_parse(Str value, HttpCacheControl *control);
 
 /* ---- answers ----------------------------------------------------------------------------------*/
@@ -57,6 +60,8 @@ typedef struct HttpCacheAnswer {
     Str head;            /* header lines of the answer */
     int64_t request_ms;  /* when the request was sent */
     int64_t response_ms; /* when the answer came */
+    bool is_shared; /* the cache serves several users: s-maxage counts, what is private is not kept
+                       (can_store, where the answer's status would allow it) */
 } HttpCacheAnswer;
 
 /* What a head says. Views are borrowed from it. */
@@ -65,6 +70,8 @@ typedef struct HttpCacheEntry {
     bool can_revalidate;    /* there is a validator */
     bool must_revalidate;   /* never use it stale, not even when the server is away */
     bool is_heuristic;      /* nothing said how long it is fresh: it was guessed */
+    bool is_timed;          /* something said it, if only that it is never fresh */
+    bool is_private;        /* for one user only */
     int64_t fresh_until_ms; /* at or before response_ms: never without asking */
     int64_t error_until_ms; /* when the server is away it may be used until then */
     Str etag;               /* with quotes and W/; empty: none, or malformed */

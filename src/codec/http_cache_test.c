@@ -4,6 +4,7 @@
 #include "codec/http_cache.h"
 
 #include "base/limits.h"
+#include "base/macro.h"
 #include "base/test.h"
 #include "codec/time_text.h"
 
@@ -105,6 +106,46 @@ TEST(tells_how_long_it_is_fresh)
     EXPECT_EQ(fresh_ms("Pragma: no-cache\r\nCache-Control: max-age=60\r\n"), 60000);
     EXPECT_EQ(fresh_ms("Cache-Control: private\r\nCache-Control: max-age=60\r\n"), 60000);
     EXPECT_EQ(fresh_ms(""), 0);
+}
+
+static HttpCacheEntry judge_shared(const char *head)
+{
+    HttpCacheEntry entry;
+
+    http_cache_judge(&(HttpCacheAnswer){ .status = 200,
+                                         .head = str_from_c(head),
+                                         .request_ms = NOW,
+                                         .response_ms = NOW,
+                                         .is_shared = true },
+                     &entry);
+    return entry;
+}
+
+/* Catches what is one user's in a cache of several, and an s-maxage in that of one. */
+TEST(tells_one_user_from_several)
+{
+    static const char both[] = "Cache-Control: max-age=60, s-maxage=7, private\r\n";
+
+    EXPECT(judge(both).can_store && judge(both).is_private);
+    EXPECT_EQ(fresh_ms(both), 60000);
+    EXPECT(!judge_shared(both).can_store);
+    EXPECT_EQ(judge_shared(both).fresh_until_ms - NOW, 7000);
+    EXPECT(judge_shared("Cache-Control: max-age=60\r\n").can_store);
+    EXPECT_EQ(judge_shared("Cache-Control: s-maxage=x\r\n").fresh_until_ms, NOW);
+}
+
+TEST(tells_whether_anything_was_said)
+{
+    static const char *const said[] = { "Cache-Control: max-age=0\r\n", "Expires: 0\r\n",
+                                        "Cache-Control: no-cache\r\n", "Pragma: no-cache\r\n",
+                                        "Cache-Control: no-store\r\n" };
+
+    for (size_t i = 0; i < ARRAY_LEN(said); i++)
+        EXPECT(judge(said[i]).is_timed);
+    EXPECT(!judge("ETag: \"a\"\r\n").is_timed);
+    EXPECT(!judge("Cache-Control: private, s-maxage=3\r\n").is_timed);
+    EXPECT(judge_shared("Cache-Control: s-maxage=3\r\n").is_timed);
+    EXPECT(!judge("Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT\r\n").is_timed);
 }
 
 TEST(counts_the_time_of_the_request)

@@ -14,8 +14,8 @@
  * inside a program (`tojson`, `tostring`, formats) weighs its input first.
  *
  * What remains is a program that does not end. libjq looks at its `halted` flag before each step,
- * which is what jq_stop sets. The flag is cleared when a run starts, so jq_run looks at one of our
- * own after the start; between the two no stop is lost.
+ * which is what jq_stop and jq_interrupt set. The flag is cleared when a run starts, so jq_run
+ * looks at one of our own after the start; between the two no stop is lost.
  *
  * libjq 1.7 works out `"x" * 1e9` while it compiles, where no prelude is heard and nothing can stop
  * it. So a program that multiplies a literal text is not compiled when its numbers together could
@@ -32,13 +32,19 @@
 #include "base/mem.h"
 
 #include <jq.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* Of the run that is going on. Whoever ends it from outside holds it in RUN_ENDING, so that libjq
+ * hears of the wish within this run and in no later one. */
+typedef enum RunState { RUN_NONE, RUN_ON, RUN_ENDING, RUN_ENDED } RunState;
+
 struct Jq {
     jq_state *state;
-    atomic_bool is_stopped;
-    char words[256]; /* of the first error of the compiler */
+    atomic_bool is_stopped; /* for good */
+    atomic_int run;         /* RunState */
+    char words[256];        /* of the first error of the compiler */
 };
 
 #define TEXT_TIMES_MAX 1000000 /* as in the prelude */
@@ -191,6 +197,11 @@ int jq_new(Str text, Jq **ret_jq)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+static bool is_ended(Jq *jq)
+{
+    return atomic_load(&jq->is_stopped) || atomic_load(&jq->run) != RUN_ON;
+}
+
 /* Values on their way to text. */
 typedef struct Dump {
     Jq *jq;
@@ -264,7 +275,7 @@ static int dump_value(Dump *dump, jv value)
     if (r == 0 && dump->out->len > dump->bytes_max)
         return fail(-ERR_TOO_LARGE, "jq: the expression gives more than %zu bytes",
                     dump->bytes_max);
-    if (r == 0 && atomic_load(&dump->jq->is_stopped))
+    if (r == 0 && is_ended(dump->jq))
         return fail(-ETIMEDOUT, "jq: the expression took too long");
     return r < 0 ? r : buf_check(dump->out);
 }
@@ -292,13 +303,9 @@ static int fail_program(Jq *jq, jv message)
     return fail(-ERR_INVALID, "jq: %.*s", (int) words.len, words.data);
 }
 
-/* A run ends without a value: at its end, with an error, or stopped. Takes LAST. */
-static int end_run(Jq *jq, jv last)
+/* There is no further value: the program is at its end, or has failed. Takes LAST. */
+static int end_values(Jq *jq, jv last)
 {
-    if (atomic_load(&jq->is_stopped)) {
-        jv_free(last);
-        return fail(-ETIMEDOUT, "jq: the expression took too long");
-    }
     if (!jv_invalid_has_msg(jv_copy(last))) {
         jv_free(last);
         return 0;
@@ -322,31 +329,68 @@ static int add_value(Jq *jq, jv value, const JqRunOpts *opts, size_t n, Buf *out
     return dump_value(&dump, value);
 }
 
-int jq_run(Jq *jq, Str json, const JqRunOpts *opts, Buf *out)
+/* The values of a run that is on. */
+static int take_values(Jq *jq, const JqRunOpts *opts, Buf *out)
 {
     jv value;
     int r = 0;
 
-    ASSERT(jq && out);
-    if (json.len > INT32_MAX / 2)
-        return fail(-ERR_TOO_LARGE, "jq: the input is too large");
-    value = jv_parse_sized(json.data, (int) json.len);
-    if (!jv_is_valid(value))
-        return end_run(jq, value);
-    jq_start(jq->state, value, 0);
     for (size_t n = 0; r == 0; n++) {
-        if (atomic_load(&jq->is_stopped))
+        value = is_ended(jq) ? jv_invalid() : jq_next(jq->state);
+        if (!jv_is_valid(value) && is_ended(jq)) {
+            jv_free(value);
             return fail(-ETIMEDOUT, "jq: the expression took too long");
-        value = jq_next(jq->state);
+        }
         if (!jv_is_valid(value))
-            return end_run(jq, value);
+            return end_values(jq, value);
         r = add_value(jq, value, opts, n, out);
     }
     return r;
 }
 
+/* The run is over, and who was about to end it from outside has done so. */
+static void leave_run(Jq *jq)
+{
+    int on = RUN_ON;
+
+    if (atomic_compare_exchange_strong(&jq->run, &on, RUN_NONE))
+        return;
+    while (atomic_load(&jq->run) != RUN_ENDED) /* some instructions of another thread */
+        (void) sched_yield();
+    atomic_store(&jq->run, RUN_NONE);
+}
+
+int jq_run(Jq *jq, Str json, const JqRunOpts *opts, Buf *out)
+{
+    jv value;
+    int r;
+
+    ASSERT(jq && out);
+    ASSERT(atomic_load(&jq->run) == RUN_NONE);
+    if (json.len > INT32_MAX / 2)
+        return fail(-ERR_TOO_LARGE, "jq: the input is too large");
+    value = jv_parse_sized(json.data, (int) json.len);
+    if (!jv_is_valid(value))
+        return end_values(jq, value);
+    jq_start(jq->state, value, 0);
+    atomic_store(&jq->run, RUN_ON);
+    r = take_values(jq, opts, out);
+    leave_run(jq);
+    return r;
+}
+
+void jq_interrupt(Jq *jq)
+{
+    int on = RUN_ON;
+
+    if (!atomic_compare_exchange_strong(&jq->run, &on, RUN_ENDING))
+        return;
+    jq_halt(jq->state, jv_invalid(), jv_invalid());
+    atomic_store(&jq->run, RUN_ENDED);
+}
+
 void jq_stop(Jq *jq)
 {
-    if (!atomic_exchange(&jq->is_stopped, true))
-        jq_halt(jq->state, jv_invalid(), jv_invalid());
+    atomic_store(&jq->is_stopped, true);
+    jq_interrupt(jq);
 }

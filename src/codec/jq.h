@@ -4,7 +4,8 @@
  * A program is compiled once and run any number of times, by one thread at a time. What an
  * expression could reach beside its input is taken away: `input`, `env`, `$ENV`, modules, `halt`,
  * messages to stderr. What it could do to the process is bounded: the values it gives and their
- * bytes, the bytes of a string it repeats, and its time, by a call of jq_stop from another thread.
+ * bytes, the bytes of a string it repeats, and its time, by a call of jq_interrupt or jq_stop from
+ * another thread.
  *
  * libjq computes with doubles: a number of more than 17 digits loses some, and 19.90 comes out as
  * 19.9. Who wants digits kept takes the value without jq.
@@ -34,9 +35,13 @@ typedef struct JqRunOpts {
 /*
  * Run it over JSON, one value that is known to be valid, and append the values it gives to OUT as
  * JSON with commas between them. 0; -ERR_INVALID with the words of the program's error;
- * -ERR_TOO_LARGE for a bound; -ETIMEDOUT after jq_stop.
+ * -ERR_TOO_LARGE for a bound; -ETIMEDOUT after jq_interrupt or jq_stop.
  */
 MUST int jq_run(Jq *jq, Str json, const JqRunOpts *opts, Buf *out);
 
-/* End the run that is going on, now or at the program's next step. From any thread; for good. */
+/* End the run that is going on, at the program's next step; the next run is a run like any other.
+ * Nothing when none is going on. From any thread. */
+void jq_interrupt(Jq *jq);
+
+/* The same for good: no run goes on after it. */
 void jq_stop(Jq *jq);

@@ -7,6 +7,7 @@
 #include "base/test.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -207,6 +208,52 @@ TEST(loops_are_stopped)
         (void) pthread_join(thread, NULL);
         EXPECT_ERR(jq_run(jq, STR_C("1"), NULL, &out), -ETIMEDOUT, "took too long");
     }
+}
+
+typedef struct Interrupter {
+    Jq *jq;
+    atomic_bool is_over;
+} Interrupter;
+
+static void *interrupt_often(void *arg)
+{
+    Interrupter *interrupter = arg;
+
+    while (!atomic_load(&interrupter->is_over)) {
+        jq_interrupt(interrupter->jq);
+        (void) usleep(100);
+    }
+    return NULL;
+}
+
+/* Would catch an interrupt that reaches the run after the one it was for, or cuts values off
+ * without a word. */
+TEST(an_interrupt_ends_one_run)
+{
+    AUTO(jq_free) Jq *jq = NULL;
+    AUTO(buf_deinit) Buf out = { 0 };
+    Interrupter interrupter = { 0 };
+    pthread_t thread;
+
+    REQUIRE(jq_new(STR_C("if . == 0 then last(range(1e15)) else range(3) end"), &jq) == 0);
+    interrupter.jq = jq;
+    REQUIRE(pthread_create(&thread, NULL, interrupt_often, &interrupter) == 0);
+    for (int i = 0; i < 50; i++) {
+        int r;
+
+        EXPECT_ERR(jq_run(jq, STR_C("0"), NULL, &out), -ETIMEDOUT, "took too long");
+        buf_reset(&out);
+        r = jq_run(jq, STR_C("1"), NULL, &out);
+        if (r == 0)
+            EXPECT_STR(buf_str(&out), STR_C("0,1,2"));
+        else
+            EXPECT_ERR(r, -ETIMEDOUT, "took too long");
+    }
+    atomic_store(&interrupter.is_over, true);
+    (void) pthread_join(thread, NULL);
+    buf_reset(&out);
+    EXPECT_OK(jq_run(jq, STR_C("1"), NULL, &out));
+    EXPECT_STR(buf_str(&out), STR_C("0,1,2"));
 }
 
 TEST_MAIN()

@@ -5,3 +5,6 @@
 
 #include "codec/json.h"
 #include <sluice/schema.h>
+
+/* Whether TEXT is what SCHEMA_NAME asks for, such as a type: "email.send". */
+bool schema_is_name(Str text);

@@ -149,11 +149,16 @@ static void decode_time(SchemaDecoder *decoder, const SchemaField *field, Json v
 static void decode_enum(SchemaDecoder *decoder, const SchemaField *field, Json value, int *out,
                         const JsonPath *path)
 {
-    char shown[SCHEMA_SHOWN_BYTES], words[192];
+    char shown[SCHEMA_SHOWN_BYTES], words[192], digits[24];
     Suggest suggest = { 0 };
     size_t len = 0;
+    int64_t number;
 
-    if (json_get_str(value, &suggest.word)) {
+    if (json_get_i64(value, &number)) { /* `qos: 1`: a word of digits, as YAML reads it */
+        (void) snprintf(digits, sizeof(digits), "%lld", (long long) number);
+        suggest.word = str_from_c(digits);
+    }
+    if (json_get_str(value, &suggest.word) || suggest.word.len > 0) {
         *out = schema_name_index(field, suggest.word);
         if (*out >= 0)
             return;
@@ -207,6 +212,7 @@ static void decode_list(SchemaDecoder *decoder, const SchemaField *field, Json v
     for (JsonIter it = json_iter(value); out->items && json_next(&it);) {
         JsonPath here = { .outer = path, .index = it.index };
 
+        decoder->beside = field->inherits ? decoder->object : NULL;
         decode_value(decoder, field->item, it.value, (char *) out->items + it.index * item_bytes,
                      &here);
     }
@@ -466,25 +472,45 @@ static void complain_missing(SchemaDecoder *decoder, const SchemaField *field, c
     schema_complain(decoder, &here, NULL, "is required");
 }
 
+/* FIELD, which its object leaves out, takes what stands in BESIDE, if that is something. What is
+ * wrong with it is said where it stands. */
+static bool inherit(SchemaDecoder *decoder, const SchemaField *field, Json beside, void *out,
+                    const JsonPath *path)
+{
+    size_t len = decoder->errors->len, total = decoder->errors->total;
+    Json value = beside ? json_find(beside, field->name) : NULL;
+
+    if (!value || json_is_null(value))
+        return false;
+    decode_value(decoder, field, value, (char *) out + field->offset, path);
+    decoder->errors->len = len;
+    decoder->errors->total = total;
+    return true;
+}
+
 static void decode_object(SchemaDecoder *decoder, const Schema *schema, Json object, void *out,
                           const JsonPath *path)
 {
     size_t errors_before = decoder->errors->total;
+    Json around = decoder->object, beside = decoder->beside;
     uint64_t seen = 0;
     const char *complaint;
 
     ASSERT(schema->n_fields <= SCHEMA_FIELDS_MAX);
     memset(out, 0, schema->struct_bytes);
+    decoder->object = object;
+    decoder->beside = NULL;
     for (JsonIter it = json_iter(object); json_next(&it);)
         decode_member(decoder, schema, &it, out, &seen, path);
     for (size_t i = 0; i < schema->n_fields; i++) {
-        if (seen >> i & 1)
+        if (seen >> i & 1 || inherit(decoder, &schema->fields[i], beside, out, path))
             continue;
         if (schema->fields[i].is_required)
             complain_missing(decoder, &schema->fields[i], path);
         else
             set_default(decoder, &schema->fields[i], (char *) out + schema->fields[i].offset);
     }
+    decoder->object = around;
     if (!schema->check || decoder->errors->total > errors_before || decoder->lacks_memory)
         return;
     complaint = schema->check(out);

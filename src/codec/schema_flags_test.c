@@ -42,7 +42,7 @@ static const SchemaField arg_fields[] = {
     FIELD_URL(Args, start, "where to begin", .is_required = true, .positional = 1),
     FIELD_LIST(Args, more, &more_item, "further words", .positional = 2, .holder = "WORD"),
     FIELD_INT(Args, rounds, "how often", .range = RANGE(1, 1000000), .default_text = "1"),
-    FIELD_BOOL(Args, follow, "stop at redirects", .default_text = "true"),
+    FIELD_BOOL(Args, follow, "go where redirects lead", .default_text = "true"),
     FIELD_BOOL(Args, dry_run, "only say what would be done"),
     FIELD_DURATION(Args, timeout_ms, "timeout", "how long to wait", .range = RANGE(1, 60000),
                    .default_text = "30s"),
@@ -223,7 +223,7 @@ TEST(helps)
                STR_C("  START, --start URL      where to begin (required)\n"
                      "  MORE, --more WORD       further words (may be repeated)\n"
                      "  --rounds N              how often (1 to 1000000; default 1)\n"
-                     "  --no-follow             stop at redirects\n"
+                     "  --no-follow             without it: go where redirects lead\n"
                      "  --dry-run               only say what would be done\n"
                      "  --timeout DURATION      how long to wait (1ms to 1m; default 30s)\n"
                      "  --header NAME=VALUE     further headers (may be repeated)\n"

@@ -3,7 +3,7 @@
  *
  *   DATA, --data TEXT    what to hash (required)
  *   --rounds N           how often (1 to 1000000; default 1)
- *   --no-follow          stop at redirects
+ *   --no-follow          without it: go where redirects lead
  *
  * The left column is written once to measure it and once for good; a flag that is longer than
  * LEFT_MAX keeps its line and pushes its summary to the right.
@@ -113,6 +113,8 @@ static void add_right(Buf *out, const SchemaField *field)
     const SchemaField *value = field->kind == SCHEMA_LIST ? field->item : field;
     Notes notes = { .out = out };
 
+    if (is_on_by_default(field)) /* the summary tells what is so then */
+        buf_add_c(out, "without it: ");
     buf_add_c(out, field->summary ? field->summary : "");
     if (value->kind == SCHEMA_ENUM)
         note_names(&notes, value);

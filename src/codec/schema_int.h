@@ -41,6 +41,8 @@ typedef struct SchemaDecoder {
     const SchemaDecodeOpts *opts;
     const JsonDoc *doc; /* NULL: JSON fields get no source text */
     SchemaErrors *errors;
+    Json object;       /* the one that is walked */
+    Json beside;       /* whose members count for what the next one leaves out; NULL: none */
     bool lacks_memory; /* nothing else is to be trusted */
 } SchemaDecoder;
 

@@ -62,7 +62,7 @@ static bool is_lower_or_digit(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-static bool matches_name(Str text)
+bool schema_is_name(Str text)
 {
     bool is_word_start = true;
 
@@ -136,7 +136,7 @@ const SchemaPatternInfo *schema_pattern_info(SchemaPattern pattern)
         [SCHEMA_NAME] = { "^[a-z][a-z0-9_-]*(\\.[a-z0-9][a-z0-9_-]*)*$",
                           "must be words of lower-case letters, digits, - and _ joined by dots, "
                           "such as email.send",
-                          matches_name },
+                          schema_is_name },
         [SCHEMA_QUEUE_NAME] = { "^[a-z0-9][a-z0-9._-]*$",
                                 "must be lower-case letters, digits, -, _ and dots, and begin with "
                                 "a letter or a digit",

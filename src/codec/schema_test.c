@@ -93,6 +93,23 @@ TEST(tables_that_are_wrong)
     EXPECT_ERR(schema_check(&schema), -ERR_INTERNAL, "range is empty");
 }
 
+/* YAML reads `qos: 1` as a number. */
+TEST(words_of_digits)
+{
+    static const char *const words[] = { "none", "1", "2", NULL };
+    static const SchemaField word_fields[] = { FIELD_ENUM(Everything, mode, words, "m") };
+    Schema schema = SCHEMA(Everything, word_fields, "");
+    AUTO(arena_deinit) Arena arena = { 0 };
+    Everything out;
+
+    EXPECT_OK(schema_decode_text(&arena, &schema, STR_C("{\"mode\":2}"), &out, NULL));
+    EXPECT_EQ(out.mode, 2);
+    EXPECT_OK(schema_decode_text(&arena, &schema, STR_C("{\"mode\":\"1\"}"), &out, NULL));
+    EXPECT_EQ(out.mode, 1);
+    EXPECT_ERR(schema_decode_text(&arena, &schema, STR_C("{\"mode\":0}"), &out, NULL), -ERR_INVALID,
+               "must be none, 1 or 2, got 0");
+}
+
 TEST(decodes_every_kind)
 {
     AUTO(arena_deinit) Arena arena = { 0 };

@@ -632,8 +632,7 @@ void filter_chain_free(FilterChain *chain)
     if (!chain)
         return;
     for (size_t i = 0; i < chain->n; i++) {
-        if (chain->filters[i].has_regex)
-            regfree(&chain->filters[i].regex);
+        regex_free(chain->filters[i].regex);
         for (size_t k = 0; k < FILTER_ARGS_MAX; k++)
             mem_free(chain->filters[i].args_c[k]);
     }

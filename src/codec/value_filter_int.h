@@ -3,9 +3,8 @@
  */
 #pragma once
 
+#include "codec/regex.h"
 #include "codec/value_filter.h"
-
-#include <regex.h>
 
 typedef struct Filter Filter;
 
@@ -38,8 +37,7 @@ struct Filter {
     char *args_c[FILTER_ARGS_MAX]; /* NUL-terminated, owned */
     Str args[FILTER_ARGS_MAX];
     size_t n_args;
-    regex_t regex; /* of regex and replace */
-    bool has_regex;
+    Regex *regex;   /* of regex and replace; owned */
     char decimal;   /* of number: '.', ',' or 0 for "by its shape" */
     int64_t number; /* of at and slice */
     int64_t number_2;

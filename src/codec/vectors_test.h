@@ -12,7 +12,7 @@
 #include <glob.h>
 #include <stdlib.h>
 
-#define VECTORS_BYTES_MAX (4 << 20)
+#define VECTORS_BYTES_MAX (8 << 20)
 
 typedef struct VectorCounts {
     unsigned passed;

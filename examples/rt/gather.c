@@ -44,7 +44,7 @@ SL_SUSPENDS static int ask_all(City *cities, size_t n)
 
 SL_SUSPENDS static int gather_main(void *arg)
 {
-    City north[] = { { "Tromso", 30, -7 }, { "Oslo", 10, 2 }, { "Bergen", 20, 4 } };
+    City north[] = { { "Tromso", 200, -7 }, { "Oslo", 10, 2 }, { "Bergen", 90, 4 } };
     City legends[] = { { "Avalon", 60000, 19 }, { "Atlantis", 10, -300 } };
     int r;
 

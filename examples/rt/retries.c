@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { ATTEMPTS_MAX = 5, ATTEMPT_MS = 50, FIRST_PAUSE_MS = 4 };
+enum { ATTEMPTS_MAX = 5, ATTEMPT_MS = 400, FIRST_PAUSE_MS = 4 };
 
 /* A peer that hangs the first time, refuses the second, and then is well; or is never well. */
 typedef struct Peer {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "rt/fd_int.h"
@@ -139,6 +140,7 @@ int loop_new(Runtime *runtime, uint32_t index, const LoopChoice *choice, sl_loop
         .reason = choice->reason,
         .next_id = index + 1,
         .thread = pthread_self(),
+        .tid = gettid(),
     };
     loop->scheduler.tag = FIBER_TAG;
     loop->scheduler.name = "scheduler";

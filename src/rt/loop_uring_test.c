@@ -37,11 +37,12 @@ static int on_uring(sl_fn fn, void *arg)
 
 /* ---- close closes ---- */
 
+/* At an address at which nobody else asks for ports, so that none but us can have taken it. */
 static int listen_on(uint16_t *port)
 {
     struct sockaddr_in addr = { .sin_family = AF_INET,
                                 .sin_port = htons(*port),
-                                .sin_addr = { htonl(INADDR_LOOPBACK) } };
+                                .sin_addr = { htonl(INADDR_LOOPBACK + 0x4d0000) } };
     socklen_t len = sizeof(addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 

@@ -89,8 +89,10 @@ TEST(an_overflow_names_the_fiber)
 
 static int faults(void *arg)
 {
+    int *volatile nowhere = (int *) 16;
+
     (void) arg;
-    *(volatile int *) 16 = 1;
+    *nowhere = 1;
     return 0;
 }
 

@@ -104,7 +104,9 @@ static PoolCall *take_call(Pool *pool)
 static void run_call(PoolCall *call)
 {
     log_context = call->context;
+    metrics_add(METRIC_OFFLOAD_BUSY, 1);
     call->r = call->fn(call->arg);
+    metrics_add(METRIC_OFFLOAD_BUSY, -1);
     log_context = NULL;
     if (call->r < 0)
         err_take(call->r, &call->err);
@@ -220,6 +222,7 @@ Pool *pool_new(size_t threads)
     (void) pthread_mutexattr_destroy(&attr);
     pool->threads_max = MIN(threads ? threads : processors(), (size_t) THREADS_MAX);
     pool->threads = mem_new_array(PoolThread, pool->threads_max);
+    metrics_set(METRIC_OFFLOAD_THREADS, (int64_t) pool->threads_max);
     return pool;
 }
 

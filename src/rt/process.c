@@ -11,17 +11,25 @@
  *       nor its group's id can belong to anybody else, and signals never reach a stranger.
  *   I2  Descriptors meant for the child are above 2 here, so that moving them to 0, 1, 2 in the
  *       child never overwrites one that is still to be moved.
+ *   I3  A signal goes by pidfd, to a group too; where the kernel has no such thing for groups
+ *       (before Linux 6.9) by number, after a look whether the child is there. So no stranger is
+ *       hit even where somebody else breaks I1: a program that ignores SIGCHLD has its children
+ *       reaped by the kernel.
  *
  * How a child ended is read with WNOWAIT, which leaves the zombie where it is. Close kills the
- * whole group, also when the child itself has ended: grandchildren that it left behind in its group
- * end with it.
+ * whole group before it reaps, also when the child itself has ended: grandchildren that it left
+ * behind in its group end with it. A child may leave its group for that of a child of its own; a
+ * signal to the group is a signal to it all the same.
  */
 #include <sluice/rt/process.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <spawn.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +46,10 @@
 #define PROCESS_TAG TAG_OF('P', 'R', 'O', 'C')
 #define CLOSE_SHIELD_MS \
     1000 /* one round of waiting for a killed child; it is repeated until the child has ended */
+
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2)
+#endif
 
 struct sl_process {
     uint32_t tag;
@@ -91,7 +103,11 @@ static int open_pipe(Spawn *spawn, int index)
     int ends[2];
     int r;
 
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (spawn->stdio[index] == SL_STDIO_SOCKET)
+        r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
+    else
+        r = pipe2(ends, O_CLOEXEC);
+    if (r != 0)
         return fail_errno("make a pipe");
     spawn->child_ends[index] = ends[is_input ? 0 : 1];
     spawn->our_ends[index] = ends[is_input ? 1 : 0];
@@ -111,6 +127,7 @@ static int add_stdio(posix_spawn_file_actions_t *actions, const Spawn *spawn, in
     case SL_STDIO_NULL:
         return posix_spawn_file_actions_addopen(actions, index, "/dev/null", O_RDWR, 0);
     case SL_STDIO_PIPE:
+    case SL_STDIO_SOCKET:
         return posix_spawn_file_actions_adddup2(actions, spawn->child_ends[index], index);
     case SL_STDIO_INHERIT:
         /* To itself: clears close-on-exec. What is closed here stays closed there. */
@@ -154,7 +171,38 @@ static int fail_spawn(const Spawn *spawn, int code)
 
     if (cwd && access(cwd, X_OK) != 0)
         return fail(-code, "start %s in folder %s: %s", spawn->argv[0], cwd, err_sentence(-code));
+    if (code == ENOENT && !cwd && strchr(spawn->argv[0], '/') && access(spawn->argv[0], F_OK) == 0)
+        return fail(-code, "start %s: the interpreter that its first line names is not there",
+                    spawn->argv[0]);
     return fail(-code, "start %s: %s", spawn->argv[0], err_sentence(-code));
+}
+
+static int limit_one(pid_t pid, int resource, uint64_t soft, uint64_t hard)
+{
+    struct rlimit limit = { .rlim_cur = (rlim_t) soft, .rlim_max = (rlim_t) hard };
+
+    if (soft == 0)
+        return 0;
+    return prlimit(pid, (enum __rlimit_resource) resource, &limit, NULL) == 0
+               ? 0
+               : fail_errno("limit process %d", (int) pid);
+}
+
+/* Bound the child, which has only begun to load its program. */
+static int limit_child(pid_t pid, const sl_process_limits *limits)
+{
+    uint64_t cpu = (uint64_t) limits->cpu_seconds;
+    int r;
+
+    r = limit_one(pid, RLIMIT_AS, limits->memory_bytes, limits->memory_bytes);
+    if (r == 0)
+        r = limit_one(pid, RLIMIT_CPU, cpu, cpu + 1);
+    if (r == 0)
+        r = limit_one(pid, RLIMIT_NOFILE, limits->files, limits->files);
+    if (r == 0 && limits->nice != 0 &&
+        setpriority(PRIO_PROCESS, (id_t) pid, getpriority(PRIO_PROCESS, 0) + limits->nice) != 0)
+        r = fail_errno("lower the priority of process %d", (int) pid);
+    return r;
 }
 
 /* On a pool thread: make the child and its pidfd. */
@@ -164,7 +212,7 @@ static int spawn_child(void *arg)
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     char *const *env = (char *const *) spawn->opts->env;
-    int code;
+    int code, r;
 
     code = posix_spawn_file_actions_init(&actions);
     if (code != 0)
@@ -181,14 +229,15 @@ static int spawn_child(void *arg)
         return fail_spawn(spawn, code);
 
     spawn->pidfd = (int) syscall(SYS_pidfd_open, spawn->pid, 0);
-    if (spawn->pidfd < 0) {
-        int r = fail_errno("watch process %d", (int) spawn->pid);
-
+    r = spawn->pidfd < 0 ? fail_errno("watch process %d", (int) spawn->pid)
+                         : limit_child(spawn->pid, &spawn->opts->limits);
+    if (r < 0) {
         (void) kill(-spawn->pid, SIGKILL); /* not reaped yet: the group is ours (I1) */
         (void) waitpid(spawn->pid, NULL, 0);
-        return r;
+        if (spawn->pidfd >= 0)
+            (void) close(spawn->pidfd);
     }
-    return 0;
+    return r;
 }
 
 int sl_process_start_with(sl_process **ret_process, const char *const *argv,
@@ -207,11 +256,12 @@ int sl_process_start_with(sl_process **ret_process, const char *const *argv,
 
     ASSERT(ret_process && argv && argv[0]);
     ASSERT(opts->stdin_as != SL_STDIO_MERGE && opts->stdout_as != SL_STDIO_MERGE);
+    ASSERT(opts->stdout_as != SL_STDIO_SOCKET && opts->stderr_as != SL_STDIO_SOCKET);
     if (sl_sim_is_on())
         return fail(-ERR_UNSUPPORTED, "the simulated loop starts no processes");
 
     for (int i = 0; i < 3 && r == 0; i++) {
-        if (spawn.stdio[i] == SL_STDIO_PIPE)
+        if (spawn.stdio[i] == SL_STDIO_PIPE || spawn.stdio[i] == SL_STDIO_SOCKET)
             r = open_pipe(&spawn, i);
     }
     if (r == 0)
@@ -297,24 +347,50 @@ int sl_process_wait(sl_process *process, sl_exit *ret_exit)
     return 0;
 }
 
-int sl_process_kill(sl_process *process, int signal)
+static int signal_child(const sl_process *process, int signal)
 {
-    ASSERT(process->tag == PROCESS_TAG);
-    if (look(process) == 0 && process->has_ended)
-        return fail(-ESRCH, "process %d has ended", (int) process->pid);
     if (syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, 0) != 0)
         return fail_errno("send signal %d to process %d", signal, (int) process->pid);
     return 0;
 }
 
-int sl_process_kill_group(sl_process *process, int signal)
+int sl_process_kill(sl_process *process, int signal)
 {
     ASSERT(process->tag == PROCESS_TAG);
-    if (kill(-process->pid, signal) != 0) /* I1 */
-        return fail_errno("send signal %d to process group %d", signal, (int) process->pid);
     if (look(process) == 0 && process->has_ended)
         return fail(-ESRCH, "process %d has ended", (int) process->pid);
-    return 0;
+    return signal_child(process, signal);
+}
+
+/* To everybody in the group that the child was given (I3). */
+static int signal_group(sl_process *process, int signal)
+{
+    int r;
+
+    if (syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, PIDFD_SIGNAL_PROCESS_GROUP) ==
+        0)
+        return 0;
+    if (errno == EINVAL) { /* the kernel does not know how */
+        r = look(process);
+        if (r < 0)
+            return r;
+        if (kill(-process->pid, signal) == 0) /* I1 */
+            return 0;
+    }
+    return fail_errno("send signal %d to process group %d", signal, (int) process->pid);
+}
+
+int sl_process_kill_group(sl_process *process, int signal)
+{
+    int r;
+
+    ASSERT(process->tag == PROCESS_TAG);
+    r = signal_group(process, signal);
+    if (look(process) == 0 && process->has_ended)
+        return fail(-ESRCH, "process %d has ended", (int) process->pid);
+    if (getpgid(process->pid) != process->pid) /* it has left for another group */
+        r = signal_child(process, signal);
+    return r;
 }
 
 /* Wait until a killed child has ended, whatever happens to the fiber meanwhile. */
@@ -339,7 +415,8 @@ void sl_process_close(sl_process *process)
     ASSERT(process->tag == PROCESS_TAG);
     for (int i = 0; i < 3; i++)
         sl_fd_close(process->pipes[i]);
-    (void) kill(-process->pid, SIGKILL); /* I1; fails when the last of them is gone */
+    (void) signal_group(process, SIGKILL); /* fails when the last of them is gone */
+    (void) signal_child(process, SIGKILL); /* it may have left the group */
     wait_for_end(process);
     (void) waitid(P_PIDFD, (id_t) process->pidfd, &(siginfo_t){ 0 },
                   WEXITED); /* ECHILD: somebody ignores SIGCHLD */

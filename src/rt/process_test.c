@@ -7,12 +7,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/test.h"
+#include "base/text.h"
 #include "rt/sim.h"
 
 #define SH(script)                 \
@@ -90,12 +95,24 @@ TEST(output_and_exit_codes)
     run(output_and_codes);
 }
 
+static void write_script(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0700);
+
+    EXPECT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t) strlen(text));
+    (void) close(fd);
+}
+
 static void not_there(void)
 {
     sl_process *process = NULL;
 
     EXPECT_ERR(sl_process_start(&process, ((const char *const[]){ "no-such-program-here", NULL })),
                -ENOENT, "start no-such-program-here");
+    write_script("script", "#!/no/such/interpreter\n");
+    EXPECT_ERR(sl_process_start(&process, ((const char *const[]){ "./script", NULL })), -ENOENT,
+               "start ./script: the interpreter");
+    (void) unlink("script");
     EXPECT_ERR(sl_process_start(&process, SH("exit"), .cwd = "no-such-folder"), -ENOENT,
                "folder no-such-folder");
     EXPECT(!process);
@@ -104,6 +121,29 @@ static void not_there(void)
 TEST(program_that_is_not_there)
 {
     run(not_there);
+}
+
+/* The limits stand once the start has returned; the shell waits for a line before it looks. */
+static void limited(void)
+{
+    sl_process *process = NULL;
+    char out[256];
+
+    EXPECT_OK(sl_process_start(
+        &process, SH("read go; ulimit -v; ulimit -t; ulimit -n; nice"), .stdin_as = SL_STDIO_PIPE,
+        .stdout_as = SL_STDIO_PIPE,
+        .limits = { .memory_bytes = 1 << 30, .cpu_seconds = 7, .files = 33, .nice = 5 }));
+    if (!process)
+        return;
+    EXPECT_OK(sl_fd_write_all(sl_process_stdin(process), "\n", 1));
+    EXPECT(read_to_end(sl_process_stdout(process), out, sizeof(out)) > 0);
+    EXPECT(str_starts(str_from_c(out), str_from_c("1048576\n7\n33\n")));
+    sl_process_close(process);
+}
+
+TEST(limits_of_a_child)
+{
+    run(limited);
 }
 
 static void echo_through_cat(void)
@@ -400,4 +440,152 @@ TEST(cancelled_owner_leaves_no_child)
     run(cancelled);
 }
 
-TEST_MAIN()
+/* Would catch: a socket that joins messages, or that carries one way only. */
+static void socket_body(void)
+{
+    const char *const argv[] = { "/bin/sh", "-c", "dd bs=64 count=2 <&0 >&0 2>/dev/null", NULL };
+    sl_process *process = NULL;
+    char got[64];
+
+    EXPECT_OK(sl_process_start(&process, argv, .stdin_as = SL_STDIO_SOCKET));
+    REQUIRE(process);
+    EXPECT_EQ(sl_fd_send(sl_process_stdin(process), "one", 3), 3);
+    EXPECT_EQ(sl_fd_send(sl_process_stdin(process), "two", 3), 3);
+    EXPECT_EQ(sl_fd_recv(sl_process_stdin(process), got, sizeof(got)), 3);
+    EXPECT(memcmp(got, "one", 3) == 0);
+    EXPECT_EQ(sl_fd_recv(sl_process_stdin(process), got, sizeof(got)), 3);
+    EXPECT(memcmp(got, "two", 3) == 0);
+    sl_process_close(process);
+}
+
+TEST(talks_in_messages)
+{
+    run(socket_body);
+}
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+#define LEAVE_GROUP "leave-group"
+
+/* As the child: go over to the group of a child of our own, and live on. */
+static int leave_group(void)
+{
+    pid_t pid;
+
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pid = fork();
+    if (pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void) setpgid(0, 0);
+        (void) pause();
+        _exit(0);
+    }
+    (void) setpgid(pid, pid);
+    (void) signal(SIGTERM, SIG_IGN);
+    if (pid < 0 || setpgid(0, pid) != 0)
+        return 1;
+    (void) dprintf(STDOUT_FILENO, "%d\n", (int) pid);
+    for (;;)
+        (void) pause();
+}
+
+/* Would catch a close that waits for ever for a child that has left its group. */
+static void leaves_group(void)
+{
+    const char *const argv[] = { "/proc/self/exe", LEAVE_GROUP, NULL };
+    sl_process *process = NULL;
+    char text[32];
+    pid_t child;
+
+    EXPECT_OK(sl_process_start(&process, argv, .stdout_as = SL_STDIO_PIPE));
+    REQUIRE(process);
+    EXPECT(sl_fd_read(sl_process_stdout(process), text, sizeof(text)) > 0);
+    child = (pid_t) atoi(text);
+    REQUIRE(child > 1);
+    EXPECT_EQ(getpgid(sl_process_pid(process)), child);
+    EXPECT_OK(sl_process_kill_group(process, SIGTERM)); /* it hears it, and goes on */
+    EXPECT_OK(sl_process_kill_group(process, 0));
+    sl_process_close(process);
+    (void) kill(child, SIGKILL); /* it ends with its parent, some time */
+}
+
+TEST(a_child_that_leaves_its_group)
+{
+    run(leaves_group);
+}
+
+/* A process with the number PID that leads a group; 0 where we may not choose numbers. */
+static pid_t start_stranger(pid_t pid)
+{
+    struct clone_args args = { .exit_signal = SIGCHLD,
+                               .set_tid = (uint64_t) (uintptr_t) &pid,
+                               .set_tid_size = 1 };
+    long made = syscall(SYS_clone3, &args, sizeof(args));
+
+    if (made == 0) {
+        (void) syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            (void) syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
+    }
+    if (made > 0)
+        (void) setpgid((pid_t) made, (pid_t) made);
+    return made > 0 ? (pid_t) made : 0;
+}
+
+/* Would catch a signal to a number that has become somebody else's. */
+static void reused_number(void)
+{
+    sl_process *process = NULL;
+    siginfo_t info = { 0 };
+    pid_t pid, stranger;
+
+    (void) signal(SIGCHLD, SIG_IGN); /* the kernel reaps */
+    EXPECT_OK(sl_process_start(&process, SH("read go"), .stdin_as = SL_STDIO_PIPE));
+    REQUIRE(process);
+    pid = sl_process_pid(process);
+    sl_process_close_stdin(process);
+    while (kill(pid, 0) == 0)
+        EXPECT_OK(sl_sleep_ms(1));
+    (void) signal(SIGCHLD, SIG_DFL);
+    stranger = start_stranger(pid);
+    if (stranger) {
+        EXPECT_EQ(getpgid(stranger), stranger);
+        EXPECT(sl_process_wait(process, NULL) < 0);
+        EXPECT(sl_process_kill(process, SIGKILL) < 0);
+        EXPECT(sl_process_kill_group(process, SIGKILL) < 0);
+    } else {
+        printf("  not shown here: numbers of processes cannot be chosen\n");
+    }
+    sl_process_close(process);
+    if (stranger) {
+        EXPECT_EQ(waitid(P_PID, (id_t) stranger, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+        EXPECT_EQ(info.si_pid, 0); /* it lives */
+        EXPECT_EQ(kill(stranger, SIGKILL), 0);
+        EXPECT_EQ(waitpid(stranger, NULL, 0), stranger);
+    }
+}
+
+TEST(a_number_that_is_somebody_elses)
+{
+    run(reused_number);
+}
+
+/* Would catch programs whose end nobody hears of, in an engine that was started by something that
+ * does not want to know of its children. */
+TEST(an_ignored_sigchld_is_put_right)
+{
+    struct sigaction action;
+
+    (void) signal(SIGCHLD, SIG_IGN);
+    run(output_and_codes);
+    EXPECT_EQ(sigaction(SIGCHLD, NULL, &action), 0);
+    EXPECT(action.sa_handler == SIG_IGN);
+    (void) signal(SIGCHLD, SIG_DFL);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], LEAVE_GROUP) == 0)
+        return leave_group();
+    return test_main(argc, argv);
+}

@@ -44,25 +44,34 @@ TEST(a_rate_is_kept)
     EXPECT_OK(sl_run(limits, NULL));
 }
 
-static int in_order(void *arg)
+/* An empty bucket into which next to nothing drips: who takes now stands in the queue, for as long
+ * as the rate is not raised and whoever is first in the queue stays. */
+static void empty_bucket(void)
 {
-    AUTO(sl_nursery_close) sl_nursery *nursery = sl_nursery_open();
-
-    (void) arg;
-    rate = (sl_rate){ .per_second = 10 };
+    rate = (sl_rate){ .per_second = 0.001 };
     n_order = 0;
     EXPECT_OK(sl_rate_try_take(&rate, 1));
     EXPECT_EQ(sl_rate_try_take(&rate, 1), SL_BUSY);
-    rate.per_second = 200;
+}
+
+static int in_order(void *arg)
+{
+    AUTO(sl_nursery_close) sl_nursery *nursery = sl_nursery_open();
+    AUTO(sl_nursery_close) sl_nursery *first = sl_nursery_open();
+
+    (void) arg;
+    empty_bucket();
+    sl_spawn(first, takes, (void *) 9);
+    EXPECT_OK(sl_sleep_ms(1)); /* on any loop it now waits */
     for (uintptr_t i = 0; i < 4; i++) {
         sl_spawn(nursery, takes, (void *) i);
-        while (sl_rate_try_take(&rate, 0) == 0)
-            EXPECT_OK(sl_yield()); /* until it stands in the queue */
-        EXPECT_OK(sl_yield());
-        EXPECT_OK(sl_yield());
+        EXPECT_OK(sl_sleep_ms(1));
     }
-    EXPECT_EQ(sl_rate_try_take(&rate, 0.001), SL_BUSY); /* nobody overtakes the queue */
+    rate.per_second = 200;
+    sl_nursery_cancel(first);
+    EXPECT_EQ(sl_rate_try_take(&rate, 0), SL_BUSY); /* nobody overtakes the queue */
     EXPECT_OK(sl_nursery_join(nursery));
+    EXPECT_EQ(n_order, 4);
     for (size_t i = 0; i < 4; i++)
         EXPECT_EQ(order[i], i);
     return 0;
@@ -70,29 +79,26 @@ static int in_order(void *arg)
 
 TEST(who_waits_for_tokens_is_served_in_order)
 {
-    EXPECT_OK(sl_run(in_order, NULL, .loop = SL_LOOP_EPOLL));
-}
-
-static int takes_in_time(void *arg)
-{
-    return sl_with_timeout(5, takes, arg);
+    EXPECT_OK(sl_run(in_order, NULL));
 }
 
 static int cancelled_in_queue(void *arg)
 {
-    AUTO(sl_nursery_close) sl_nursery *nursery = sl_nursery_open(.keep_going = true);
-    int r;
+    AUTO(sl_nursery_close) sl_nursery *hasty = sl_nursery_open();
+    AUTO(sl_nursery_close) sl_nursery *patient = sl_nursery_open();
 
     (void) arg;
-    rate = (sl_rate){ .per_second = 50 };
-    n_order = 0;
-    EXPECT_OK(sl_rate_take(&rate, 1));
-    sl_spawn(nursery, takes_in_time, (void *) 1); /* first in the queue, and gives up */
-    EXPECT_OK(sl_yield());
-    sl_spawn(nursery, takes_in_time, (void *) 2);
-    sl_spawn(nursery, takes, (void *) 3);
-    r = sl_nursery_join(nursery);
-    EXPECT_EQ(r, -ETIMEDOUT);
+    empty_bucket();
+    sl_spawn(hasty, takes, (void *) 1); /* first in the queue, and gives up */
+    EXPECT_OK(sl_sleep_ms(1));
+    sl_spawn(hasty, takes, (void *) 2);
+    EXPECT_OK(sl_sleep_ms(1));
+    sl_spawn(patient, takes, (void *) 3);
+    EXPECT_OK(sl_sleep_ms(1));
+    rate.per_second = 50; /* for who becomes the first from here on */
+    sl_nursery_cancel(hasty);
+    EXPECT_OK(sl_nursery_join(hasty));
+    EXPECT_OK(sl_nursery_join(patient));
     EXPECT_EQ(n_order, 1);
     EXPECT_EQ(order[0], 3);
     return 0;

@@ -203,6 +203,7 @@ struct sl_loop {
     sl_nursery *root;   /* parent of the first fiber and of those called from other loops */
     const char *reason; /* why this backend */
     pthread_t thread;
+    pid_t tid; /* of that thread, for /proc */
     Rand rand;
     uint64_t next_id;
     sl_nursery *free_nurseries;

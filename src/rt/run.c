@@ -271,10 +271,27 @@ static bool runtime_claim(Runtime *runtime)
                                        __ATOMIC_SEQ_CST);
 }
 
+/* A broken pipe is an error, and a child is ours to reap; as it was before in *RET_BEFORE. */
+static void claim_signals(struct sigaction ret_before[2])
+{
+    (void) sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, &ret_before[0]);
+    (void) sigaction(SIGCHLD, NULL, &ret_before[1]);
+    if (ret_before[1].sa_handler == SIG_IGN) /* by whoever started us: the kernel would reap */
+        (void) sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+}
+
+static void release_signals(const struct sigaction before[2])
+{
+    if (before[0].sa_handler != SIG_IGN)
+        (void) sigaction(SIGPIPE, &before[0], NULL);
+    if (before[1].sa_handler == SIG_IGN)
+        (void) sigaction(SIGCHLD, &before[1], NULL);
+}
+
 /* Everything between claiming the process and letting go of it. */
 static int run_claimed(Runtime *runtime, const LoopChoice *choice, First *first)
 {
-    struct sigaction pipe_before;
+    struct sigaction signals_before[2];
     void *alt_stack;
     int r;
 
@@ -288,12 +305,11 @@ static int run_claimed(Runtime *runtime, const LoopChoice *choice, First *first)
     }
     overflow_install();
     assert_set_reporter(rt_report_assertion);
-    (void) sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, &pipe_before);
+    claim_signals(signals_before);
     log_debug("runtime starts", L_C("loop", choice->ops->name), L_C("reason", choice->reason),
               L_UINT("loops", runtime->n_loops));
     r = run_loops(runtime, choice, first);
-    if (pipe_before.sa_handler != SIG_IGN)
-        (void) sigaction(SIGPIPE, &pipe_before, NULL);
+    release_signals(signals_before);
     assert_set_reporter(NULL);
     overflow_uninstall();
     overflow_thread_stop(alt_stack);

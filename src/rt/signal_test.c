@@ -33,6 +33,21 @@ static bool is_signal_held_back(void)
     return false;
 }
 
+/*
+ * Whether it may lose a signal of another thread for good: it keeps one that arrives between two
+ * intercepted calls with the fiber that runs at that moment, and hands it over when that fiber
+ * makes the next such call. A fiber that now waits for the signal makes none.
+ */
+static bool is_foreign_signal_lost(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    test_skip("the thread sanitizer keeps the signals of other threads with a fiber");
+    return true;
+#else
+    return false;
+#endif
+}
+
 static int kept_main(void *arg)
 {
     sl_scope scope;
@@ -160,7 +175,7 @@ static int asleep_main(void *arg)
 
 TEST(signal_wakes_a_sleeping_loop)
 {
-    if (!is_signal_held_back())
+    if (!is_foreign_signal_lost())
         EXPECT_OK(sl_run(asleep_main, NULL));
 }
 
@@ -202,7 +217,7 @@ static int storm_main(void *arg)
 
 TEST(signal_storm)
 {
-    if (!is_signal_held_back())
+    if (!is_foreign_signal_lost())
         EXPECT_OK(sl_run(storm_main, NULL));
 }
 

@@ -14,6 +14,9 @@
  *       thread that takes no signals (blocked in the kernel) is reported without frames.
  *   I3  The handler reads no memory but the fiber's stack, its name, the loop, the sample and
  *       the program's own code.
+ *   I4  A thread that waits for a processor holds nothing: the kernel's count of that time is taken
+ *       off, so that a machine that is busy with other things makes no report. Where the kernel
+ *       does not count it, the time on the clock is what counts.
  *
  * When all loops have slept for a while the watchdog parks: it sleeps until one of them wakes,
  * which looks at watchdog_parked after each sleep. Each side writes its own flag before it reads
@@ -23,8 +26,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -47,7 +52,8 @@
 typedef struct View {
     const sl_fiber *fiber;
     uint64_t resumes;
-    int64_t since_ns; /* when this resumption was first seen */
+    int64_t since_ns;  /* when this resumption was first seen, or QUEUED_NS was read */
+    int64_t queued_ns; /* what its thread had waited for a processor by then; -1: not read yet */
     bool is_reported;
 } View;
 
@@ -254,19 +260,93 @@ static bool ask(Watchdog *watchdog, sl_loop *loop, const View *view)
     return state == SAMPLE_TAKEN;
 }
 
+/* Read the file NAME about LOOP's thread into TEXT; "" where there is none. */
+static void read_about(const sl_loop *loop, const char *name, char *text, size_t size)
+{
+    char path[64];
+    ssize_t n = -1;
+    int fd;
+
+    (void) snprintf(path, sizeof(path), "/proc/self/task/%d/%s", (int) loop->tid, name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, size - 1);
+        (void) close(fd);
+    }
+    text[n > 0 ? n : 0] = '\0';
+}
+
+/* How long LOOP's thread has waited for a processor in its life; while it waits the kernel does not
+ * count on. 0 where the kernel does not tell. */
+static int64_t read_queued_ns(const sl_loop *loop)
+{
+    unsigned long long queued_ns = 0;
+    char text[128];
+
+    read_about(loop, "schedstat", text, sizeof(text));
+    return sscanf(text, "%*u %llu", &queued_ns) == 1 ? (int64_t) queued_ns : 0;
+}
+
+/* Whether LOOP's thread runs or waits for a processor; else it is blocked in the kernel. */
+static bool is_runnable(const sl_loop *loop)
+{
+    char text[256];
+    const char *end;
+
+    read_about(loop, "stat", text, sizeof(text));
+    end = strrchr(text, ')');
+    return end && strncmp(end, ") R", 3) == 0;
+}
+
+/* VIEW's resumption goes on: what is before the count of waits is not held against it, since nobody
+ * knows how much of that was a wait. */
+static void begin_to_blame(const sl_loop *loop, View *view)
+{
+    view->queued_ns = read_queued_ns(loop);
+    view->since_ns = rt_monotonic_ns();
+}
+
+/* What VIEW's fiber is to blame for of HELD_NS on the clock. When that is too little for a report,
+ * the rest is taken off for good. */
+static int64_t blame(const Watchdog *watchdog, const sl_loop *loop, View *view, int64_t held_ns)
+{
+    int64_t queued_ns = read_queued_ns(loop);
+    int64_t blame_ns = held_ns - (queued_ns - view->queued_ns);
+
+    if (blame_ns < watchdog->stall_ns) {
+        view->since_ns += held_ns - blame_ns;
+        view->queued_ns = queued_ns;
+    }
+    return blame_ns;
+}
+
 static void report(Watchdog *watchdog, sl_loop *loop, View *view, int64_t held_ns)
 {
     Sample *sample = &watchdog->sample;
+    size_t unanswered = watchdog->n_unanswered;
+    int64_t blame_ns = blame(watchdog, loop, view, held_ns);
+    bool was_runnable;
     sl_stall stall;
     void (*fn)(const sl_stall *) = atomic_load(&on_stall);
 
+    if (blame_ns < watchdog->stall_ns)
+        return; /* I4 */
+    was_runnable = is_runnable(loop);
+    if (!ask(watchdog, loop, view)) {
+        view->is_reported = true; /* it has gone on meanwhile */
+        return;
+    }
+    if (watchdog->n_unanswered > unanswered && is_runnable(loop))
+        return; /* the signal wakes whoever sleeps; who runs answers; so it waits: once more (I4) */
+    if (was_runnable)
+        blame_ns = blame(watchdog, loop, view, held_ns); /* a wait counts once it has ended */
+    if (blame_ns < watchdog->stall_ns)
+        return;
     view->is_reported = true;
-    if (!ask(watchdog, loop, view))
-        return; /* it has gone on meanwhile */
     stall = (sl_stall){
         .fiber = sample->name,
         .fiber_id = sample->id,
-        .held_ms = held_ns / NS_PER_MS,
+        .held_ms = blame_ns / NS_PER_MS,
         .frames = sample->frames,
         .n_frames = sample->n_frames,
     };
@@ -283,7 +363,9 @@ static bool look(Watchdog *watchdog, sl_loop *loop, View *view, int64_t now_ns)
     bool is_held = fiber != &loop->scheduler && fiber == view->fiber && resumes == view->resumes;
 
     if (!is_held)
-        *view = (View){ .fiber = fiber, .resumes = resumes, .since_ns = now_ns };
+        *view = (View){ .fiber = fiber, .resumes = resumes, .since_ns = now_ns, .queued_ns = -1 };
+    else if (view->queued_ns < 0)
+        begin_to_blame(loop, view);
     else if (!view->is_reported && now_ns - view->since_ns >= watchdog->stall_ns)
         report(watchdog, loop, view, now_ns - view->since_ns);
     return fiber != &loop->scheduler ||
@@ -294,8 +376,10 @@ static bool look(Watchdog *watchdog, sl_loop *loop, View *view, int64_t now_ns)
  * time. */
 static void forgive(Watchdog *watchdog, int64_t now_ns)
 {
-    for (size_t i = 0; i < watchdog->runtime->n_loops; i++)
+    for (size_t i = 0; i < watchdog->runtime->n_loops; i++) {
         watchdog->views[i].since_ns = now_ns;
+        watchdog->views[i].queued_ns = -1;
+    }
 }
 
 /* Whether no loop runs anything: none can hold anything then. */

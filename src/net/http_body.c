@@ -3,8 +3,9 @@
  *
  * A body of known length that fits behind the head in the connection's input stays there and costs
  * no copy. Others gather in a buffer that grows with what has arrived, never with what was
- * promised. Chunks are decoded by the parser. The clock that a body runs against allows body_ms
- * plus the time that the bytes received take at body_rate.
+ * promised; the loop has its turn after every BODY_PIECE of it. Chunks are decoded by the parser.
+ * The clock that a body runs against allows body_ms plus the time that the bytes received take at
+ * body_rate.
  */
 #include "net/http_int.h"
 
@@ -13,10 +14,13 @@
 #include "base/limits.h"
 #include "base/macro.h"
 
+#include <sluice/rt/fiber.h>
+
 #include <errno.h>
 #include <string.h>
 
-#define BODY_STEP (16 << 10) /* the least a gathering buffer grows by */
+#define BODY_STEP  (16 << 10) /* the least a gathering buffer grows by */
+#define BODY_PIECE (64 << 10) /* the most that is read before others have their turn */
 
 static int refused(HttpExchange *exchange, int status, int code, const char *why)
 {
@@ -193,8 +197,9 @@ SUSPENDS static int gather(HttpExchange *exchange)
         size_t room = MAX((size_t) BODY_STEP, MIN(body->len, request->body_bytes_max - body->len));
         char *at;
         ssize_t n;
+        int r;
 
-        room = (size_t) MIN((uint64_t) room, request->body_left);
+        room = (size_t) MIN((uint64_t) MIN(room, (size_t) BODY_PIECE), request->body_left);
         at = reserve(exchange, room);
         if (!at)
             return refused(exchange, 503, -ERR_UNAVAILABLE, "no room for the body at the moment");
@@ -202,6 +207,9 @@ SUSPENDS static int gather(HttpExchange *exchange)
         if (n < 0)
             return (int) n;
         body->len += (size_t) n;
+        r = (size_t) n == BODY_PIECE ? sl_yield() : 0;
+        if (r < 0)
+            return r;
     }
     request->body = buf_str(body);
     return 0;

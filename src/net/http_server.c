@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "net/http_int.h"
+#include "net/tls.h"
 
 #include <errno.h>
 
@@ -92,6 +93,41 @@ void http_set_put(HttpServer *server, WorkingSet *set)
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
+#define TLS_STACK_BYTES (128 << 10) /* of a connection's fiber: a handshake takes 32 KiB of it */
+
+#if SL_HAVE_OPENSSL
+SUSPENDS static int shake_hands(HttpServer *server, HttpConn *conn)
+{
+    Stream *under = TAKE(conn->stream);
+    sl_scope scope;
+    int r;
+
+    sl_scope_begin(&scope, .timeout_ms = server->opts.header_ms);
+    r = tls_accept(server->opts.tls, under, &conn->stream);
+    return sl_scope_end(&scope, r);
+}
+#else
+SUSPENDS static int shake_hands(HttpServer *server, HttpConn *conn)
+{
+    (void) server;
+    (void) conn;
+    return fail(-ERR_UNSUPPORTED, "this build has no TLS");
+}
+#endif
+
+/* A connection of the listener is what was agreed on. False when it is not: its peer's matter. */
+SUSPENDS static bool secure(HttpServer *server, HttpConn *conn)
+{
+    int r = server->opts.tls ? shake_hands(server, conn) : 0;
+
+    if (r == 0)
+        return true;
+    err_take(r, NULL);
+    server->counts.refused++;
+    metrics_add_label(METRIC_HTTP_REFUSED, str_from_c("tls"), 1);
+    return false;
+}
+
 int http_server_serve(HttpServer *server, Stream *stream)
 {
     HttpConn conn = { .server = server, .stream = stream };
@@ -102,8 +138,9 @@ int http_server_serve(HttpServer *server, Stream *stream)
     metrics_add(METRIC_HTTP_CONNECTIONS, 1);
     server->counts.accepted++;
     sl_scope_begin(&conn.life);
-    http_conn_run(&conn);
-    stream_close(stream);
+    if (secure(server, &conn))
+        http_conn_run(&conn);
+    stream_close(conn.stream);
     r = sl_scope_end(&conn.life, sl_is_cancelled() ? -ECANCELED : 0);
     list_remove(&conn.link);
     metrics_add(METRIC_HTTP_CONNECTIONS, -1);
@@ -162,7 +199,8 @@ SUSPENDS static int accept_until_drained(HttpServer *server)
             continue;
         }
         stream->owner = server;
-        if (sl_spawn(server->fibers, serve_fiber, stream, .name = "http connection") < 0) {
+        if (sl_spawn(server->fibers, serve_fiber, stream, .name = "http connection",
+                     .stack_bytes = server->opts.tls ? TLS_STACK_BYTES : 0) < 0) {
             server->counts.refused++;
             metrics_add_label(METRIC_HTTP_REFUSED, str_from_c("memory"), 1);
             stream_close(stream);

@@ -44,6 +44,7 @@ typedef struct HttpServerOpts {
     void (*on_done)(void *ctx, const HttpRequest *request, int status, uint64_t body_bytes,
                     int64_t took_ns);
 
+    struct TlsContext *tls;  /* connections of the listener are TLS; NULL: plain. Outlives it */
     const char *server_name; /* of the Server header; NULL: no such header. Outlives the server */
 
     /* Limits; 0 means the default, LIMIT_HTTP_… of base/limits.def. */

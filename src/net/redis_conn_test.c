@@ -159,7 +159,9 @@ SUSPENDS static void check_half_open(Fake *fake)
 
     expect_echo(fake, 0);
     redis_about(fake->redis, &about);
-    EXPECT_EQ(about.reconnects, 1);
+    EXPECT(about.reconnects >= 1);
+    if (strcmp(sl_loop_name(), "sim") == 0)
+        EXPECT_EQ(about.reconnects, 1); /* elsewhere 50 ms may pass before the answer is read */
     EXPECT(strstr(about.last_error, "no answer for 50 ms"));
 }
 

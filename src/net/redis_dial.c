@@ -1,28 +1,22 @@
 /*
  * How a host is reached when nobody says otherwise: a Unix socket, or TCP, with TLS on top.
  *
- * Names are resolved on the thread pool, because the C library's resolver blocks; the addresses are
- * tried in its order. A connection that carries nothing is watched by the kernel (keepalive), and
- * one whose bytes are not acknowledged is given up by it (TCP_USER_TIMEOUT): both only help what
- * the client finds out by itself when answers are due.
+ * What the kernel finds out of a dead peer (net/dial.h) only helps what the client finds out by
+ * itself when answers are due.
  */
 #include "net/redis_int.h"
 
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/macro.h"
+#include "net/dial.h"
 
 #if SL_HAVE_OPENSSL
 #include "net/tls.h"
 #endif
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-
-#define ADDRESSES_MAX 8 /* of one name that are tried */
 
 /* With a NUL, cut to what fits. */
 static void copy_text(char *out, size_t bytes, Str text)
@@ -33,90 +27,16 @@ static void copy_text(char *out, size_t bytes, Str text)
     out[len] = 0;
 }
 
-typedef struct Lookup {
-    char host[256], port[8];
-    NetAddress addresses[ADDRESSES_MAX];
-    size_t n;
-} Lookup;
-
-/* On the pool. */
-static int look_up(void *arg)
-{
-    Lookup *lookup = arg;
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-    struct addrinfo *list = NULL;
-    int r = getaddrinfo(lookup->host, lookup->port, &hints, &list);
-
-    if (r != 0)
-        return fail(-ERR_DNS, "host %s: %s", lookup->host, gai_strerror(r));
-    for (const struct addrinfo *at = list; at && lookup->n < ADDRESSES_MAX; at = at->ai_next) {
-        NetAddress *address = &lookup->addresses[lookup->n++];
-
-        address->len = at->ai_addrlen;
-        memcpy(&address->storage, at->ai_addr, at->ai_addrlen);
-    }
-    freeaddrinfo(list);
-    return lookup->n > 0 ? 0 : fail(-ERR_DNS, "host %s has no address", lookup->host);
-}
-
-static void guard_socket(int fd, int64_t answer_ms)
-{
-    int on = 1, idle_s = 15, interval_s = 5, count = 3;
-    unsigned silence_ms = (unsigned) MIN(answer_ms * 2, (int64_t) INT32_MAX);
-
-    /* Each only makes a dead peer known sooner. */
-    (void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof(silence_ms));
-}
-
-SUSPENDS static int dial_address(Redis *redis, const NetAddress *address, Stream **ret_stream)
-{
-    int r = stream_connect(address, ret_stream);
-
-    if (r == 0)
-        guard_socket((*ret_stream)->fd, redis->opts.answer_ms);
-    return r;
-}
-
-/* Connect to HOST when it is a number, which needs no looking up: *ret_r is how that went. */
-SUSPENDS static bool dial_number(Redis *redis, const char *host, uint16_t port, Stream **ret_stream,
-                                 int *ret_r)
-{
-    bool is_ipv6 = strchr(host, ':') != NULL;
-    char text[300];
-    NetAddress address;
-
-    (void) snprintf(text, sizeof(text), "%s%s%s:%u", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "",
-                    port);
-    if (net_address_parse(str_from_c(text), &address) < 0)
-        return false;
-    *ret_r = redis_unavailable(dial_address(redis, &address, ret_stream));
-    return true;
-}
-
 SUSPENDS static int dial_tcp(Redis *redis, const RedisHost *host, Stream **ret_stream)
 {
-    Lookup lookup = { .n = 0 };
-    int r;
+    char name[256];
 
-    if (host->name.len >= sizeof(lookup.host))
+    if (host->name.len >= sizeof(name))
         return fail(-ERR_UNAVAILABLE, "the host's name is too long");
-    copy_text(lookup.host, sizeof(lookup.host), host->name);
-    if (dial_number(redis, lookup.host, host->port, ret_stream, &r))
-        return r;
-    (void) snprintf(lookup.port, sizeof(lookup.port), "%u", host->port);
-    r = sl_offload(look_up, &lookup, .name = "look up a redis host");
-    if (r < 0)
-        return redis_unavailable(r);
-    for (size_t i = 0; i < lookup.n; i++) {
-        r = dial_address(redis, &lookup.addresses[i], ret_stream);
-        if (r == 0 || sl_is_cancelled())
-            break;
-    }
-    return redis_unavailable(r);
+    copy_text(name, sizeof(name), host->name);
+    return redis_unavailable(dial_host(
+        &(DialOpts){ .host = name, .port = host->port, .silence_ms = redis->opts.answer_ms * 2 },
+        ret_stream));
 }
 
 SUSPENDS static int dial_unix(Redis *redis, Stream **ret_stream)

@@ -22,7 +22,7 @@ SUSPENDS static int wait_for_info(World *world, const RedisUrl *url, const char 
     int r;
 
     r = redis_start(&redis, world->nursery, &(RedisOpts){ .url = url });
-    for (int i = 0; i < 1000 && r >= 0; i++) {
+    for (int i = 0; i < 6000 && r >= 0; i++) {
         AUTO(ask_deinit) Ask one = { .argc = 0 };
         char words[64];
 
@@ -71,7 +71,7 @@ SUSPENDS static int launch_sentinel(World *world)
     char text[512];
     FILE *file;
 
-    *server = (Server){ .port = free_port(), .is_tcp_only = true };
+    *server = (Server){ .port = test_port(), .is_tcp_only = true };
     (void) mkdir("sentinel", 0700);
     (void) snprintf(server->path, sizeof(server->path), "sentinel/sentinel.conf");
     (void) snprintf(text, sizeof(text),
@@ -100,7 +100,7 @@ SUSPENDS static int ask_sentinel_until(World *world, const char *command, const 
 
     (void) snprintf(text, sizeof(text), "127.0.0.1:%u", world->sentinel.port);
     r = net_address_parse(str_from_c(text), &address);
-    for (int i = 0; i < 500 && r >= 0; i++) {
+    for (int i = 0; i < 3000 && r >= 0; i++) {
         Stream *stream = NULL;
         ssize_t n = 0;
 

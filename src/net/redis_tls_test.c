@@ -16,7 +16,7 @@ SUSPENDS static int launch(World *world)
     Server *server = &world->server;
 
     server_init(server, "tls"); /* its plain port is there to wait for it */
-    (void) snprintf(world->tls_port, sizeof(world->tls_port), "%u", free_port());
+    (void) snprintf(world->tls_port, sizeof(world->tls_port), "%u", test_port());
     server_arg(server, "--tls-port");
     server_arg(server, world->tls_port);
     server_arg(server, "--tls-cert-file");

@@ -131,8 +131,8 @@ static void leave_node(RedisNode *node)
 /* MASTERS are the nodes from here on. Those that no longer are, are left. */
 static void set_masters(Redis *redis, RedisNode *const *masters, size_t n)
 {
-    RedisNode *old[LIMIT_REDIS_NODES];
     size_t n_old = redis->n_masters;
+    AUTO(mem_free) RedisNode **old = mem_new_array(RedisNode *, n_old + 1);
 
     memcpy(old, redis->masters, n_old * sizeof(old[0]));
     for (size_t i = 0; i < n_old; i++)

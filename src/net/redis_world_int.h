@@ -10,13 +10,12 @@
 #include "base/assert.h"
 #include "base/macro.h"
 #include "base/test.h"
+#include "base/test_port.h"
 #include "base/test_redis.h"
 #include "net/redis.h"
 
 #include <sluice/rt.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -34,30 +33,16 @@ typedef struct Server {
     size_t argc;
 } Server;
 
-static inline uint16_t free_port(void)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (bind(fd, (struct sockaddr *) &address, len) < 0 ||
-        getsockname(fd, (struct sockaddr *) &address, &len) < 0)
-        address.sin_port = 0;
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static inline void server_arg(Server *server, const char *arg)
 {
     ASSERT(server->argc < SERVER_ARGS);
     server->argv[server->argc++] = arg;
 }
 
-/* Prepare a server called NAME; more arguments may be added before it is launched. */
-static inline void server_init(Server *server, const char *name)
+/* Prepare a server called NAME at PORT; more arguments may be added before it is launched. */
+static inline void server_init_at(Server *server, const char *name, uint16_t port)
 {
-    *server = (Server){ .port = free_port() };
+    *server = (Server){ .port = port };
     (void) snprintf(server->port_text, sizeof(server->port_text), "%u", server->port);
     (void) snprintf(server->dir, sizeof(server->dir), "%s", name);
     (void) snprintf(server->path, sizeof(server->path), "%s/%s/r.sock", test_dir(), name);
@@ -79,12 +64,17 @@ static inline void server_init(Server *server, const char *name)
     server_arg(server, "no");
 }
 
+static inline void server_init(Server *server, const char *name)
+{
+    server_init_at(server, name, test_port());
+}
+
 SUSPENDS static inline int wait_for_listener(const char *text)
 {
     NetAddress address;
     int r = net_address_parse(str_from_c(text), &address);
 
-    for (int i = 0; i < 1000 && r == 0; i++) {
+    for (int i = 0; i < 6000 && r == 0; i++) {
         Stream *stream = NULL;
 
         if (stream_connect(&address, &stream) == 0) {

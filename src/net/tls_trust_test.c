@@ -5,6 +5,7 @@
 
 #include "base/macro.h"
 #include "base/test.h"
+#include "base/test_port.h"
 #include "base/test_redis.h"
 #include "net/listener.h"
 #include "net/tls_world_int.h"
@@ -187,23 +188,11 @@ SUSPENDS static int connect_patiently(const NetAddress *address, Stream **ret_st
 {
     int r = stream_connect(address, ret_stream);
 
-    for (int i = 0; i < 500 && r < 0; i++) {
+    for (int i = 0; i < 3000 && r < 0; i++) {
         r = sl_sleep_ms(10);
         if (r == 0)
             r = stream_connect(address, ret_stream);
     }
-    return r;
-}
-
-SUSPENDS static int find_address(NetAddress *ret_address)
-{
-    AUTO(listener_close) Listener *listener = NULL;
-    int r = net_address_parse(STR_C("127.0.0.1:0"), ret_address);
-
-    if (r == 0)
-        r = listener_open(ret_address, NULL, &listener);
-    if (r == 0)
-        *ret_address = listener->address;
     return r;
 }
 
@@ -230,7 +219,7 @@ SUSPENDS static void ping(const NetAddress *address)
 
 SUSPENDS static int check_redis(void *arg)
 {
-    char port[8];
+    char port[8], text[32];
     const char *const argv[] = { test_redis_program(),
                                  "--port",
                                  "0",
@@ -257,8 +246,9 @@ SUSPENDS static int check_redis(void *arg)
     NetAddress address;
 
     (void) arg;
-    EXPECT_OK(find_address(&address));
-    (void) snprintf(port, sizeof(port), "%u", net_address_port(&address));
+    (void) snprintf(port, sizeof(port), "%u", test_port());
+    (void) snprintf(text, sizeof(text), "127.0.0.1:%s", port);
+    EXPECT_OK(net_address_parse(str_from_c(text), &address));
     EXPECT_OK(sl_process_start(&process, argv));
     if (process)
         ping(&address);

@@ -33,8 +33,7 @@ static int find_column(const char *flag, Str name, const RowColumn *columns, siz
                 suggest.best.data ? suggest.best.data : "", suggest.best.len > 0 ? "?" : "");
 }
 
-/* "p90", "p99.9": digits with at most one point. */
-static bool parse_percentile(Str word, double *ret_percentile)
+bool aggregate_percentile_parse(Str word, double *ret_percentile)
 {
     double value = 0, unit = 0;
 
@@ -63,7 +62,7 @@ static int parse_function(Str word, AggregateOutput *output)
     Suggest suggest = { .word = word };
 
     output->word = word;
-    if (parse_percentile(word, &output->percentile)) {
+    if (aggregate_percentile_parse(word, &output->percentile)) {
         output->function = AGGREGATE_PERCENTILE;
         return 0;
     }

@@ -44,3 +44,6 @@ typedef struct AggregateSpec {
  * -ERR_INVALID, and *RET_SPEC is then of no use. */
 MUST int aggregate_spec_parse(Str group_by, Str spec, const RowColumn *columns, size_t n_columns,
                               AggregateSpec *ret_spec);
+
+/* "p90", "p99.9": digits with at most one point, 0 to 100. False for anything else. */
+bool aggregate_percentile_parse(Str word, double *ret_percentile);

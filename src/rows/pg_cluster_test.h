@@ -79,7 +79,7 @@ static inline bool pg_cluster_await(const PgCluster *cluster)
     char command[400];
 
     (void) snprintf(command, sizeof(command), "%s/pg_isready -q -h %s", cluster->bin, cluster->dir);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 1200; i++) {
         if (system(command) == 0)
             return true;
         (void) usleep(50000);

@@ -22,10 +22,17 @@
 #include <postgresql/libpq-fe.h>
 #endif
 
+/* A server that went away without a word is noticed after a minute. */
+#define PG_KEEPALIVE_IDLE_S "30"
+#define PG_KEEPALIVE_STEP_S "10"
+#define PG_KEEPALIVES       "3"
+
 struct PgConn {
     PGconn *pg;
-    char *url; /* owned */
-    int fd;    /* a duplicate of libpq's socket, which libpq closes when it likes; -1: none */
+    char *url;     /* owned */
+    int fd;        /* a duplicate of libpq's socket, which libpq closes when it likes; -1: none */
+    char state[6]; /* of the last failure */
+    Buf context;   /* of the last failure: what the server was about */
 };
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -106,6 +113,7 @@ static int fail_conn(PgConn *conn, const char *what)
 
     if (words.len == 0)
         words = str_from_c("the connection was lost");
+    (void) snprintf(conn->state, sizeof(conn->state), "%s", PG_STATE_LOST);
     return fail(-ERR_NETWORK, "%s: %.*s", what, (int) words.len, words.data);
 }
 
@@ -119,6 +127,8 @@ static int fail_result(PgConn *conn, const PGresult *result, const char *what)
 
     if (!state || !primary)
         return fail_conn(conn, what);
+    (void) snprintf(conn->state, sizeof(conn->state), "%s", state);
+    buf_add_c(&conn->context, context ? context : "");
     buf_add_c(&line, primary);
     if (detail)
         buf_printf(&line, " (%s)", detail);
@@ -140,9 +150,19 @@ static int connect_main(void *arg)
     PgConn *conn = arg;
     AUTO(buf_deinit) Buf line = { 0 };
     char timeout[16];
-    const char *const names[] = { "connect_timeout", "fallback_application_name", "dbname",
-                                  "client_encoding", NULL };
-    const char *const values[] = { timeout, "sluice", conn->url, "UTF8", NULL };
+    /* Those before dbname, which is the URL, are defaults that the URL may change. */
+    const char *const names[] = { "connect_timeout",           "keepalives_idle",
+                                  "keepalives_interval",       "keepalives_count",
+                                  "fallback_application_name", "dbname",
+                                  "client_encoding",           NULL };
+    const char *const values[] = { timeout,
+                                   PG_KEEPALIVE_IDLE_S,
+                                   PG_KEEPALIVE_STEP_S,
+                                   PG_KEEPALIVES,
+                                   "sluice",
+                                   conn->url,
+                                   "UTF8",
+                                   NULL };
     Str words;
 
     (void) snprintf(timeout, sizeof(timeout), "%d", LIMIT_SINK_CONNECT_S);
@@ -182,6 +202,7 @@ void pg_conn_close(PgConn *conn)
         return;
     PQfinish(conn->pg);
     sl_fd_close(conn->fd);
+    buf_deinit(&conn->context);
     mem_free(conn->url);
     mem_free(conn);
 }
@@ -189,6 +210,48 @@ void pg_conn_close(PgConn *conn)
 bool pg_conn_is_alive(const PgConn *conn)
 {
     return PQstatus(conn->pg) == CONNECTION_OK;
+}
+
+const char *pg_conn_state(const PgConn *conn)
+{
+    return conn->state;
+}
+
+/* The context has a line for each level: `PL/pgSQL function …`, `COPY readings, line 3, column b`;
+ * in the language of the server. */
+uint64_t pg_conn_copy_line(const PgConn *conn, Str relation)
+{
+    const Str copy = STR("COPY ");
+    uint64_t line = 0;
+
+    for (Str rest = buf_str(&conn->context); rest.len > 0;) {
+        Str text = str_cut(rest, '\n', &rest);
+        size_t from = 0, to;
+
+        if (!str_starts(text, copy) || !str_starts(str_sub(text, copy.len, text.len), relation))
+            continue;
+        text = str_sub(text, copy.len + relation.len, text.len);
+        if (!str_starts(text, str_from_c(", ")))
+            continue;
+        while (from < text.len && (text.data[from] < '0' || text.data[from] > '9'))
+            from++;
+        for (to = from; to < text.len && text.data[to] >= '0' && text.data[to] <= '9';)
+            to++;
+        if (to > from && str_to_u64(str_sub(text, from, to - from), UINT64_MAX, &line) == 0)
+            return line;
+    }
+    return 0;
+}
+
+int pg_conn_add_literal(PgConn *conn, Buf *sql, Str text)
+{
+    char *literal = PQescapeLiteral(conn->pg, text.data ? text.data : "", text.len);
+
+    if (!literal)
+        return fail(-ERR_INVALID, "a text that is no UTF-8 does not go into a statement");
+    buf_add_c(sql, literal);
+    PQfreemem(literal);
+    return 0;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -244,6 +307,13 @@ static void give_rows(const PGresult *result, PgOnRow on_row, void *ctx)
     }
 }
 
+/* Forget the last failure. */
+static void begin_call(PgConn *conn)
+{
+    conn->state[0] = '\0';
+    buf_reset(&conn->context);
+}
+
 /* Take all results; the first error counts. */
 SUSPENDS static int finish(PgConn *conn, const char *what, PgOnRow on_row, void *ctx)
 {
@@ -272,6 +342,7 @@ SUSPENDS static int finish(PgConn *conn, const char *what, PgOnRow on_row, void 
 
 int pg_conn_run(PgConn *conn, const char *what, const char *sql)
 {
+    begin_call(conn);
     if (PQsendQuery(conn->pg, sql) == 0)
         return fail_conn(conn, what);
     return finish(conn, what, NULL, NULL);
@@ -281,6 +352,7 @@ int pg_conn_ask(PgConn *conn, const char *what, const char *sql, const char *con
                 int n_params, PgOnRow on_row, void *ctx)
 {
     ASSERT(n_params <= PG_PARAMS_MAX);
+    begin_call(conn);
     if (PQsendQueryParams(conn->pg, sql, n_params, NULL, params, NULL, NULL, 0) == 0)
         return fail_conn(conn, what);
     return finish(conn, what, on_row, ctx);
@@ -289,6 +361,19 @@ int pg_conn_ask(PgConn *conn, const char *what, const char *sql, const char *con
 int pg_conn_copy_begin(PgConn *conn, const char *sql)
 {
     return pg_conn_run(conn, "copy", sql);
+}
+
+int pg_conn_copy_send(PgConn *conn, const char *sql)
+{
+    begin_call(conn);
+    if (PQsendQuery(conn->pg, sql) == 0 || PQflush(conn->pg) < 0)
+        return fail_conn(conn, "copy");
+    return 0;
+}
+
+int pg_conn_copy_begin_wait(PgConn *conn)
+{
+    return finish(conn, "copy", NULL, NULL);
 }
 
 int pg_conn_copy_put(PgConn *conn, Str bytes)
@@ -313,15 +398,28 @@ int pg_conn_copy_put(PgConn *conn, Str bytes)
     return 0;
 }
 
-int pg_conn_copy_end(PgConn *conn)
+/* With WORDS the COPY fails. */
+SUSPENDS static int copy_end(PgConn *conn, const char *words)
 {
     int done, r;
 
-    while ((done = PQputCopyEnd(conn->pg, NULL)) == 0) {
+    while ((done = PQputCopyEnd(conn->pg, words)) == 0) {
         r = flush(conn);
         if (r < 0)
             return wrap(r, "copy");
     }
     r = finish(conn, "copy", NULL, NULL);
     return r == 0 && done < 0 ? fail_conn(conn, "copy") : r;
+}
+
+int pg_conn_copy_end(PgConn *conn)
+{
+    return copy_end(conn, NULL);
+}
+
+int pg_conn_copy_abort(PgConn *conn)
+{
+    int r = copy_end(conn, "given up by the client");
+
+    return r == 0 ? fail_conn(conn, "copy") : r;
 }

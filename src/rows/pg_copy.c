@@ -91,31 +91,37 @@ static size_t json_escape(Str text, size_t at, bool *ret_is_good)
     return 6;
 }
 
-static void add_json(Buf *out, Str json)
+void pg_copy_mend_json(Buf *out, Str json)
 {
-    AUTO(buf_deinit) Buf good = { 0 };
     size_t at = 0;
 
-    if (json.len == 0) {
-        buf_add_c(out, "null");
-        return;
-    }
     while (at < json.len) {
         const char *slash = memchr(json.data + at, '\\', json.len - at);
         size_t plain = slash ? (size_t) (slash - json.data) - at : json.len - at, len;
         bool is_good;
 
-        buf_add(&good, json.data + at, plain);
+        buf_add(out, json.data + at, plain);
         at += plain;
         if (at == json.len)
             break;
         len = json_escape(json, at, &is_good);
         if (is_good)
-            buf_add(&good, json.data + at, len);
+            buf_add(out, json.data + at, len);
         else
-            buf_add_c(&good, "\\ufffd");
+            buf_add_c(out, "\\ufffd");
         at += len;
     }
+}
+
+static void add_json(Buf *out, Str json)
+{
+    AUTO(buf_deinit) Buf good = { 0 };
+
+    if (json.len == 0) {
+        buf_add_c(out, "null");
+        return;
+    }
+    pg_copy_mend_json(&good, json);
     if (good.is_failed)
         out->is_failed = out->is_oom = true;
     add_text(out, buf_str(&good));

@@ -11,3 +11,6 @@
  * store, and bytes that are no UTF-8 become U+FFFD; in JSON so do the escapes of NUL and of halves
  * of surrogate pairs, which jsonb refuses. */
 void pg_copy_add(Buf *out, const RowValue *value);
+
+/* Append JSON without the escapes that jsonb refuses: they become that of U+FFFD. */
+void pg_copy_mend_json(Buf *out, Str json);

@@ -37,6 +37,22 @@ static RowKind kind_of_both(RowKind a, RowKind b)
     return ROW_TEXT;
 }
 
+/* Of one column: FOUND, the kind so far, with VALUE. */
+static RowKind settle_value(RowTypes *types, size_t c, RowKind found, const RowValue *value)
+{
+    if (value->kind == ROW_REAL && value->text.len > 0)
+        types->has_digits[c] = true;
+    if (value->kind == ROW_ANY)
+        return found;
+    return found == ROW_ANY ? value->kind : kind_of_both(found, value->kind);
+}
+
+static void settle_column(RowTypes *types, size_t c, RowKind found)
+{
+    if (types->kinds[c] == ROW_ANY)
+        types->kinds[c] = found == ROW_ANY ? ROW_TEXT : found;
+}
+
 void row_types_settle(RowTypes *types, const RowBatch *batch)
 {
     size_t rows = batch ? row_batch_count(batch) : 0;
@@ -44,17 +60,35 @@ void row_types_settle(RowTypes *types, const RowBatch *batch)
     for (size_t c = 0; c < types->n_columns; c++) {
         RowKind found = ROW_ANY;
 
-        for (size_t i = 0; i < rows; i++) {
-            const RowValue *value = &row_batch_row(batch, i)[c];
-
-            if (value->kind == ROW_REAL && value->text.len > 0)
-                types->has_digits[c] = true;
-            if (value->kind != ROW_ANY)
-                found = found == ROW_ANY ? value->kind : kind_of_both(found, value->kind);
-        }
-        if (types->kinds[c] == ROW_ANY)
-            types->kinds[c] = found == ROW_ANY ? ROW_TEXT : found;
+        for (size_t i = 0; i < rows; i++)
+            found = settle_value(types, c, found, &row_batch_row(batch, i)[c]);
+        settle_column(types, c, found);
     }
+}
+
+void row_types_settle_rows(RowTypes *types, const RowValue *const *rows, size_t n_rows)
+{
+    for (size_t c = 0; c < types->n_columns; c++) {
+        RowKind found = ROW_ANY;
+
+        for (size_t i = 0; i < n_rows; i++)
+            found = settle_value(types, c, found, &rows[i][c]);
+        settle_column(types, c, found);
+    }
+}
+
+void row_types_grow(RowTypes *types, const RowColumn *columns, size_t n_columns)
+{
+    ASSERT(n_columns >= types->n_columns);
+    types->kinds = mem_resize_array(types->kinds, n_columns, sizeof(types->kinds[0]));
+    types->has_digits = mem_resize_array(types->has_digits, n_columns,
+                                         sizeof(types->has_digits[0]));
+    for (size_t c = types->n_columns; c < n_columns; c++) {
+        types->kinds[c] = columns[c].kind;
+        types->has_digits[c] = false;
+    }
+    types->columns = columns;
+    types->n_columns = n_columns;
 }
 
 static int refuse(const RowTypes *types, size_t c, const RowValue *value, uint64_t row)

@@ -23,6 +23,12 @@ DEFINE_AUTO_VALUE(RowTypes, row_types_deinit);
  */
 void row_types_settle(RowTypes *types, const RowBatch *batch);
 
+/* The same for rows that lie anywhere, each as wide as TYPES. */
+void row_types_settle_rows(RowTypes *types, const RowValue *const *rows, size_t n_rows);
+
+/* There are N_COLUMNS, as many or more: those behind have their own kinds. COLUMNS is borrowed. */
+void row_types_grow(RowTypes *types, const RowColumn *columns, size_t n_columns);
+
 /*
  * VALUE as its column (C) takes it: in *ret, texts in SCRATCH. What a text column gets becomes
  * text, a number takes integers, JSON everything; anything else is -ERR_INVALID with words that

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "rows/sink_option.h"
 
 struct Sink {
     const SinkDriver *driver;
@@ -93,9 +94,16 @@ int sink_open(Sink **ret_sink, const SinkSpec *spec, const SinkOpts *opts, uint6
     ASSERT(ret_sink && spec->driver);
     if (opts->is_resume)
         ASSERT(opts->run_id.len > 0);
+    if (!spec->driver->open)
+        return fail(-ERR_INVALID,
+                    "%.*s: the sink %s takes only rows without end (sluice ingest), not those of "
+                    "a run",
+                    (int) spec->text.len, spec->text.data, spec->driver->name);
     r = check_columns(spec, opts);
     if (r == 0)
         r = check_keys(spec, opts);
+    if (r == 0)
+        r = sink_option_check_run(spec);
     if (r < 0)
         return r;
     sink->driver = spec->driver;

@@ -39,7 +39,36 @@ typedef struct Sink Sink;
 
 typedef enum SinkMode { SINK_REPLACE, SINK_APPEND, SINK_UPSERT } SinkMode;
 
-#define SINK_KEYS_MAX 16
+#define SINK_KEYS_MAX  16
+#define SINK_PAIRS_MAX 16
+
+/* What the value of a driver's own option may be; its number is given in brackets. */
+typedef enum SinkOptionKind {
+    SINK_OPTION_TEXT,     /* anything */
+    SINK_OPTION_WORD,     /* one of `words` [its index] */
+    SINK_OPTION_SIZE,     /* "100MiB" [bytes] */
+    SINK_OPTION_DURATION, /* "1h30m" [milliseconds] */
+    SINK_OPTION_COUNT,    /* a whole number, not negative [itself] */
+    SINK_OPTION_FLAG      /* 1 or 0, true or false [1 or 0] */
+} SinkOptionKind;
+
+/* An option of a driver's own, beside those that all sinks of its sort know. */
+typedef struct SinkOption {
+    const char *name; /* "rotate" */
+    SinkOptionKind kind;
+    const char *words;   /* of SINK_OPTION_WORD: "auto|full|normal" */
+    const char *summary; /* one line for help and docs */
+    int64_t min, max;    /* of the number; 0 means no such bound */
+    bool is_for_feed;    /* only for rows without end (feed.h); sink_open refuses it */
+    bool is_list;        /* may be given several times */
+} SinkOption;
+
+/* One that was given. */
+typedef struct SinkPair {
+    const SinkOption *option;
+    Str text;
+    int64_t number; /* see SinkOptionKind */
+} SinkPair;
 
 /* A sink's text, cut in pieces; all borrowed from the arena given to the parser. */
 typedef struct SinkSpec {
@@ -50,6 +79,9 @@ typedef struct SinkSpec {
     SinkMode mode;           /* default: the driver's */
     Str keys[SINK_KEYS_MAX]; /* upsert: the columns that identify a row */
     size_t n_keys;
+    const SinkPair *pairs; /* options of the driver's own, in the order given */
+    size_t n_pairs;
+    bool has_mode;  /* the text says it */
     bool is_safe;   /* ?safe=1: no cell that a spreadsheet takes for a formula */
     bool is_eol_lf; /* ?eol=lf: lines end in LF where the form says CRLF */
     char separator; /* ?sep=: between cells; 0: the form's own */
@@ -60,6 +92,11 @@ typedef struct SinkSpec {
  * there are csv, json, jsonl, md, sqlite, postgresql, table`. What the build lacks says so.
  */
 MUST int sink_spec_parse(Arena *arena, Str text, SinkSpec *ret_spec);
+
+/* The value of the driver's own option NAME, the last one given; empty, or FALLBACK, when it was
+ * not. NAME must be one of the driver's. */
+Str sink_spec_text(const SinkSpec *spec, const char *name);
+int64_t sink_spec_number(const SinkSpec *spec, const char *name, int64_t fallback);
 
 /* How to open; zero means the default. */
 typedef struct SinkOpts {
@@ -97,7 +134,8 @@ SUSPENDS void sink_close(Sink *sink);
 void sink_put_note(Sink *sink, Str note);
 Str sink_get_note(const Sink *sink);
 
-/* Whether TEXT alone, or a prefix of it, names this sink (`csv:`, `.csv`, `postgresql://`). */
+/* Whether TEXT alone, or a prefix of it, names this sink (`csv:`, `.csv`, `postgresql://`). A
+ * driver without `open` takes only rows without end, one without `feed` only those of a run. */
 typedef struct SinkDriver {
     const char *name;        /* "csv" */
     const char *summary;     /* one line for the docs */
@@ -105,9 +143,11 @@ typedef struct SinkDriver {
     const char *schemes[3];  /* "postgresql://", "postgres://"; the target keeps them */
     unsigned modes;          /* 1 << SINK_… */
     SinkMode mode_default;
-    bool has_table;   /* a database: understands ?table= and keeps marks itself */
-    bool is_stdout;   /* may be "-" */
-    bool is_csv_like; /* understands ?safe=, ?eol= and ?sep= */
+    bool has_table;                /* a database: understands ?table= and keeps marks itself */
+    bool is_stdout;                /* may be "-" */
+    bool is_csv_like;              /* understands ?safe=, ?eol= and ?sep= */
+    const SinkOption *options;     /* of its own, the last one nameless; NULL: none */
+    const struct FeedDriver *feed; /* see feed.h; NULL: it takes no rows without end */
 
     /* As the functions above; STATE is the driver's own. open fills *ret_mark on resume. */
     SUSPENDS int (*open)(const SinkSpec *spec, const SinkOpts *opts, void **ret_state,

@@ -329,7 +329,7 @@ static int run_body(void *arg)
 
 static bool is_here(const SinkDriver *driver)
 {
-    return !driver->schemes[0] || !cluster.why_not;
+    return driver->open && (!driver->schemes[0] || !cluster.why_not);
 }
 
 static void for_each_sink(Body body)

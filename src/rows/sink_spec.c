@@ -17,6 +17,7 @@
 #include "base/macro.h"
 #include "codec/suggest.h"
 #include "codec/url.h"
+#include "rows/sink_option.h"
 
 #include "gen/sinks.h"
 
@@ -158,6 +159,7 @@ static int parse_mode(SinkSpec *spec, Str name, Str value)
         if (!str_eq_c(value, mode_names[i]))
             continue;
         spec->mode = (SinkMode) i;
+        spec->has_mode = true;
         if (spec->driver->modes & 1u << i)
             return 0;
         return fail(-ERR_INVALID, "--out %.*s: the sink %s has no mode %s", (int) spec->text.len,
@@ -213,13 +215,13 @@ static int parse_table(SinkSpec *spec, Str name, Str value)
     return value.len > 0 ? 0 : bad_option(spec, name, "must name a table");
 }
 
-/* Take one option: 0, OPTION_UNKNOWN, or an error. */
-enum { OPTION_UNKNOWN = 1 };
-static int take_option(SinkSpec *spec, Str name, Str value)
+/* Take one option: 0, SINK_OPTION_UNKNOWN, or an error. */
+static int take_option(Arena *arena, SinkSpec *spec, Str name, Str value)
 {
     bool is_csv_like = spec->driver->is_csv_like;
+    int r;
 
-    if (str_eq_c(name, "mode"))
+    if (spec->driver->open && str_eq_c(name, "mode")) /* those of feeds alone have no choice */
         return parse_mode(spec, name, value);
     if (spec->driver->has_table && str_eq_c(name, "table"))
         return parse_table(spec, name, value);
@@ -231,16 +233,10 @@ static int take_option(SinkSpec *spec, Str name, Str value)
         return parse_eol(spec, name, value);
     if (is_csv_like && str_eq_c(name, "sep"))
         return parse_separator(spec, name, value);
-    return OPTION_UNKNOWN;
-}
-
-static int refuse_option(const SinkSpec *spec, Str name)
-{
-    name = shown_piece(name);
-    return fail(-ERR_INVALID, "--out %.*s: the sink %s has no option \"%.*s\"; there are mode%s%s",
-                (int) spec->text.len, spec->text.data, spec->driver->name, (int) name.len,
-                name.data, spec->driver->has_table ? ", table, key" : "",
-                spec->driver->is_csv_like ? ", safe, eol, sep" : "");
+    r = sink_option_take(arena, spec, name, value);
+    return r < 0 ? wrap(r, "--out %.*s: option %.*s", (int) spec->text.len, spec->text.data,
+                        (int) name.len, name.data)
+                 : r;
 }
 
 /* Read the options in QUERY; those that are not ours go to OTHERS as they stand. */
@@ -257,16 +253,16 @@ static int parse_options(Arena *arena, SinkSpec *spec, Str query, Buf *others)
             continue;
         r = url_decode(arena, raw, false, &value);
         if (r == 0)
-            r = take_option(spec, name, value);
+            r = take_option(arena, spec, name, value);
         else
             r = wrap(r, "--out %.*s", (int) spec->text.len, spec->text.data);
-        if (r == OPTION_UNKNOWN && is_url) {
+        if (r == SINK_OPTION_UNKNOWN && is_url) {
             buf_add_char(others, others->len == from ? '?' : '&');
             buf_add_str(others, pair);
             r = 0;
         }
-        if (r == OPTION_UNKNOWN)
-            return refuse_option(spec, name);
+        if (r == SINK_OPTION_UNKNOWN)
+            return sink_option_refuse(spec, shown_piece(name));
         if (r < 0)
             return r;
     }
@@ -283,7 +279,9 @@ static void add_query_hidden(Buf *out, Str query)
 
         buf_add_char(out, is_first ? '?' : '&');
         if (str_eq_nocase(name, str_from_c("password")) ||
-            str_eq_nocase(name, str_from_c("sslpassword")) || str_contains(name, str_from_c("%"))) {
+            str_eq_nocase(name, str_from_c("sslpassword")) ||
+            str_eq_nocase(name, str_from_c("sluice.header")) ||
+            str_contains(name, str_from_c("%"))) {
             buf_add_str(out, name);
             buf_add_c(out, "=***");
         } else {

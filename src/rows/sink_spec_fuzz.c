@@ -50,6 +50,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         ASSERT(spec.driver && spec.target.len > 0 && spec.text.len > 0);
         ASSERT(spec.driver->modes & 1u << spec.mode);
         ASSERT((spec.mode == SINK_UPSERT) == (spec.n_keys > 0));
+        ASSERT(spec.n_pairs <= SINK_PAIRS_MAX);
+        for (size_t i = 0; i < spec.n_pairs; i++)
+            ASSERT(spec.pairs[i].option->max == 0 ||
+                   spec.pairs[i].number <= spec.pairs[i].option->max);
     }
     if (len > 0 && str_is_utf8(text) && !memchr(text.data, '\0', len))
         check_password(&arena, text);

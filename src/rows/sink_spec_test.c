@@ -69,7 +69,7 @@ TEST(what_is_wrong_is_said)
     EXPECT_ERR(parse(""), -ERR_INVALID, "must not be empty");
     EXPECT_ERR(parse("prices.xls"), -ERR_INVALID,
                "--out prices.xls: no sink takes \".xls\"; there "
-               "are csv, json, jsonl, markdown");
+               "are csv, http, jobs, json, jsonl, markdown");
     EXPECT_ERR(parse("prices"), -ERR_INVALID, "has no suffix");
     EXPECT_ERR(parse("mysql://h/d"), -ERR_INVALID, "no sink takes \"mysql://\"");
     EXPECT_ERR(parse("ftp:x.csv"), -ERR_INVALID, "no sink takes \"ftp\"");
@@ -78,7 +78,7 @@ TEST(what_is_wrong_is_said)
     EXPECT_ERR(parse("a.csv?mode=upsert&key=a"), -ERR_INVALID, "csv has no mode upsert");
     EXPECT_ERR(parse("a.csv?mode=never"), -ERR_INVALID, "must be replace, append or upsert");
     EXPECT_ERR(parse("a.csv?table=x"), -ERR_INVALID,
-               "has no option \"table\"; there are mode, safe");
+               "has no option \"table\"; there are mode, safe, eol, sep, rotate");
     EXPECT_ERR(parse("a.csv?safe=maybe"), -ERR_INVALID, "must be 1 or 0");
     EXPECT_ERR(parse("a.csv?sep=ab"), -ERR_INVALID, "must be one of");
     EXPECT_ERR(parse("a.csv?sep=%zz"), -ERR_INVALID, "--out a.csv");
@@ -111,6 +111,31 @@ TEST(passwords_are_never_shown)
     EXPECT_ERR(parse("a.csv?x://u:geheim@h/d"), -ERR_INVALID, "has no option \"…@…\"");
     EXPECT_ERR(parse("a.b://u:ge.heim@h"), -ERR_INVALID, "no sink takes \"…@…\"");
     EXPECT(parse("mysql://u:geheim@h/d") < 0 && !strstr(err_text(-ERR_INVALID), "geheim"));
+}
+
+/* A misspelt option that is taken in silence would make a file that never rotates. */
+TEST(drivers_have_options_of_their_own)
+{
+#if SL_HAVE_SQLITE
+    EXPECT_OK(parse("x.db?time=ms&table=t&sync=full"));
+    EXPECT_EQ(spec.n_pairs, 2);
+    EXPECT_STR(sink_spec_text(&spec, "time"), STR_C("ms"));
+    EXPECT_EQ(sink_spec_number(&spec, "time", -1), 2);
+    EXPECT_EQ(sink_spec_number(&spec, "sync", -1), 1);
+    EXPECT(!spec.has_mode);
+    EXPECT_OK(parse("x.db?mode=append"));
+    EXPECT(spec.has_mode);
+    EXPECT_EQ(sink_spec_number(&spec, "sync", -1), -1);
+    EXPECT_STR(sink_spec_text(&spec, "time"), (Str){ 0 });
+    EXPECT_ERR(parse("x.db?time=hours"), -ERR_INVALID,
+               "--out x.db?time=hours: option time: must be one of ns|us|ms|s|text");
+    EXPECT_ERR(parse("x.db?time="), -ERR_INVALID, "must be one of");
+    EXPECT_ERR(parse("x.db?sync=full&sync=auto"), -ERR_INVALID, "given twice");
+    EXPECT_ERR(
+        parse("x.db?snyc=full"), -ERR_INVALID,
+        "has no option \"snyc\" (did you mean sync?); there are mode, table, key, time, sync");
+#endif
+    EXPECT_ERR(parse("a.csv?sfae=1"), -ERR_INVALID, "(did you mean safe?)");
 }
 
 TEST(frees)

@@ -16,6 +16,19 @@ void sql_add_name(Buf *out, Str name)
     buf_add_char(out, '"');
 }
 
+Str sql_add_table_name(Buf *out, Str table)
+{
+    Str rest, first = str_cut(table, '.', &rest);
+
+    if (rest.len > 0) {
+        sql_add_name(out, first);
+        buf_add_char(out, '.');
+        first = rest;
+    }
+    sql_add_name(out, first);
+    return first;
+}
+
 void sql_add_columns(Buf *out, const RowColumn *columns, size_t n_columns)
 {
     for (size_t c = 0; c < n_columns; c++) {

@@ -8,6 +8,9 @@
 /* NAME as an identifier, in double quotes. */
 void sql_add_name(Buf *out, Str name);
 
+/* The name of a table, "schema.table" as two. The last part of it, as given, is returned. */
+Str sql_add_table_name(Buf *out, Str table);
+
 /* The names of the columns, with commas between; and those of the keys. */
 void sql_add_columns(Buf *out, const RowColumn *columns, size_t n_columns);
 void sql_add_keys(Buf *out, const SinkSpec *spec);

@@ -11,6 +11,7 @@
  * ?safe=1 writes the apostrophe, for files that people will open in a spreadsheet.
  */
 #include "codec/csv.h"
+#include "rows/file_feed.h"
 #include "rows/text_sink.h"
 
 static CsvForm form_of(const SinkSpec *spec)
@@ -62,6 +63,14 @@ SUSPENDS static int csv_open(const SinkSpec *spec, const SinkOpts *opts, void **
     return text_sink_open(&csv_form, spec, opts, ret_state, ret_mark);
 }
 
+SUSPENDS static int csv_feed_open(const SinkSpec *spec, const FeedOpts *opts, void **ret_state,
+                                  uint64_t *ret_mark, FeedVerdict *verdict)
+{
+    return file_feed_open(&csv_form, spec, opts, ret_state, ret_mark, verdict);
+}
+
+static const FeedDriver csv_feed = { .open = csv_feed_open, FILE_FEED_OPS };
+
 const SinkDriver sink_csv = {
     .name = "csv",
     .summary = "comma-separated values (RFC 4180) with a head of names",
@@ -69,6 +78,8 @@ const SinkDriver sink_csv = {
     .modes = 1u << SINK_REPLACE | 1u << SINK_APPEND,
     .is_stdout = true,
     .is_csv_like = true,
+    .options = file_feed_options,
+    .feed = &csv_feed,
     .open = csv_open,
     TEXT_SINK_OPS,
 };

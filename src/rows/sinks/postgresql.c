@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "rows/pg_conn.h"
 #include "rows/pg_copy.h"
+#include "rows/pg_feed.h"
 #include "rows/row_types.h"
 #include "rows/sql_text.h"
 
@@ -61,19 +62,6 @@ SUSPENDS static int run_buf(PgSink *sink, const char *what, Buf *sql)
     buf_add_char(sql, '\0');
     r = buf_check(sql);
     return r < 0 ? r : pg_conn_run(sink->conn, what, sql->data);
-}
-
-/* The name of the table, "schema.table" as two. */
-static void add_table_name(Buf *out, Str table)
-{
-    Str rest, first = str_cut(table, '.', &rest);
-
-    if (rest.len > 0) {
-        sql_add_name(out, first);
-        buf_add_char(out, '.');
-        first = rest;
-    }
-    sql_add_name(out, first);
 }
 
 static void on_mark(void *ctx, const char *const *values, int n_values)
@@ -450,7 +438,7 @@ SUSPENDS static int pg_open(const SinkSpec *spec, const SinkOpts *opts, void **r
     sink->columns = opts->columns;
     sink->n_columns = opts->n_columns;
     sink->run_id = mem_copy_c(opts->run_id.data, opts->run_id.len);
-    add_table_name(&sink->table, spec->table);
+    (void) sql_add_table_name(&sink->table, spec->table);
     buf_add_char(&sink->table, '\0');
     (void) snprintf(sink->place, sizeof(sink->place), "the table %.*s", (int) spec->table.len,
                     spec->table.data);
@@ -501,6 +489,7 @@ const SinkDriver sink_postgresql = {
     .modes = 1u << SINK_REPLACE | 1u << SINK_APPEND | 1u << SINK_UPSERT,
     .mode_default = SINK_APPEND,
     .has_table = true,
+    .feed = &pg_feed_driver,
     .open = pg_open,
     .write = pg_write,
     .checkpoint = pg_checkpoint,

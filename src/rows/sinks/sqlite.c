@@ -18,10 +18,6 @@
  * Types: integer INTEGER, number REAL, boolean BOOLEAN (0 or 1), text, time (RFC 3339) and JSON
  * TEXT.
  *
- *   sluice_marks   run  text primary key   the run's id
- *                  mark integer            its last checkpoint
- *                  note text               where the files of the same run stood then
- *
  * The mark of a run stays after its end: a process that dies between the commit and its own note of
  * it asks again.
  */
@@ -30,19 +26,14 @@
 #include "base/limits.h"
 #include "base/macro.h"
 #include "base/mem.h"
-#include "rows/row_types.h"
 #include "rows/sql_text.h"
+#include "rows/sqlite_db.h"
+#include "rows/sqlite_feed.h"
 
 #include <sluice/rt.h>
 
-#include <sqlite3.h>
-#include <stdatomic.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define SQLITE_PLACE_BYTES  256
-#define SQLITE_BUSY_STEP_MS 10
-#define SQLITE_GRACE_MS     60000
+#define SQLITE_PLACE_BYTES 256
+#define SQLITE_GRACE_MS    60000
 
 typedef struct SqliteSink {
     const SinkSpec *spec; /* borrowed from the sink */
@@ -51,158 +42,26 @@ typedef struct SqliteSink {
     Str run_id;
     uint64_t caller_mark;
     bool is_resume;
-    sqlite3 *db;
+    SqliteDb db;
     sqlite3_stmt *insert; /* NULL before the first rows */
     RowTypes types;
     bool is_typed;     /* columns of the table are settled */
     bool is_open;      /* a transaction is */
     bool is_continued; /* the table holds rows of this run */
-    bool is_file_ours; /* it was not there before */
-    atomic_bool hurry; /* the fiber is cancelled: do not wait for locks */
     uint64_t mark;
     uint64_t rows; /* of this process */
     Buf note;
-    char *path;
     char place[SQLITE_PLACE_BYTES];
     Buf scratch;  /* a value that was made to fit */
     Buf repaired; /* a text that was made UTF-8 */
 } SqliteSink;
 
-/* ---- errors ---------------------------------------------------------------------------------- */
-
-static int code_of(sqlite3 *db, int rc)
-{
-    switch (rc & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED: return -ERR_BUSY;
-    case SQLITE_FULL: return -ENOSPC;
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_AUTH: return -EACCES;
-    case SQLITE_CONSTRAINT:
-    case SQLITE_MISMATCH: return -ERR_CONFLICT;
-    case SQLITE_NOTADB:
-    case SQLITE_TOOBIG: return -ERR_INVALID;
-    case SQLITE_NOMEM: return -ENOMEM;
-    case SQLITE_CANTOPEN:
-    case SQLITE_IOERR: return sqlite3_system_errno(db) > 0 ? -sqlite3_system_errno(db) : -EIO;
-    }
-    return -ERR_DATABASE;
-}
-
-/* The failure of the call just made, WHAT it was about. */
-static int fail_sqlite(const SqliteSink *sink, int rc, const char *what)
-{
-    int code = code_of(sink->db, rc);
-
-    if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR)
-        return fail(code, "%s: %s (%s)", what, sqlite3_errmsg(sink->db), err_sentence(code));
-    if ((rc & 0xff) == SQLITE_BUSY)
-        return fail(code, "%s: another program has been writing to it for %d s", what,
-                    LIMIT_SINK_LOCK_MS / 1000);
-    return fail(code, "%s: %s", what, sqlite3_errmsg(sink->db));
-}
-
-/* Called while a lock is waited for; 0 gives up. */
-static int on_busy(void *arg, int count)
-{
-    SqliteSink *sink = arg;
-
-    if (atomic_load_explicit(&sink->hurry, memory_order_relaxed) ||
-        count >= LIMIT_SINK_LOCK_MS / SQLITE_BUSY_STEP_MS)
-        return 0;
-    (void) sqlite3_sleep(SQLITE_BUSY_STEP_MS);
-    return 1;
-}
-
-/* ---- statements ------------------------------------------------------------------------------ */
-
-static int run_sql(SqliteSink *sink, const char *what, const char *sql)
-{
-    int rc = sqlite3_exec(sink->db, sql, NULL, NULL, NULL);
-
-    return rc == SQLITE_OK ? 0 : fail_sqlite(sink, rc, what);
-}
-
-static int run_buf(SqliteSink *sink, const char *what, Buf *sql)
-{
-    int r;
-
-    buf_add_char(sql, '\0');
-    r = buf_check(sql);
-    return r < 0 ? r : run_sql(sink, what, sql->data);
-}
-
-static void finalize(sqlite3_stmt *statement)
-{
-    (void) sqlite3_finalize(statement); /* repeats the error of the last step */
-}
-DEFINE_AUTO(sqlite3_stmt *, finalize);
-
-static int prepare(SqliteSink *sink, const char *what, Str sql, sqlite3_stmt **ret_statement)
-{
-    int rc = sqlite3_prepare_v3(sink->db, sql.data, (int) sql.len, SQLITE_PREPARE_PERSISTENT,
-                                ret_statement, NULL);
-
-    return rc == SQLITE_OK ? 0 : fail_sqlite(sink, rc, what);
-}
-
-static bool has_marks_table(SqliteSink *sink)
-{
-    return sqlite3_table_column_metadata(sink->db, "main", "sluice_marks", "mark", NULL, NULL, NULL,
-                                         NULL, NULL) == SQLITE_OK;
-}
-
-/* Look for the mark of the run. *RET_FOUND tells. */
-static int read_mark(SqliteSink *sink, bool *ret_found)
-{
-    static const Str sql = STR("SELECT mark, note FROM sluice_marks WHERE run = ?");
-    AUTO(finalize) sqlite3_stmt *statement = NULL;
-    int rc, r;
-
-    *ret_found = false;
-    if (!has_marks_table(sink))
-        return 0;
-    r = prepare(sink, "read the marks", sql, &statement);
-    if (r < 0)
-        return r;
-    (void) sqlite3_bind_text64(statement, 1, sink->run_id.data, sink->run_id.len, SQLITE_STATIC,
-                               SQLITE_UTF8);
-    rc = sqlite3_step(statement);
-    if (rc == SQLITE_DONE)
-        return 0;
-    if (rc != SQLITE_ROW)
-        return fail_sqlite(sink, rc, "read the marks");
-    *ret_found = true;
-    sink->mark = (uint64_t) sqlite3_column_int64(statement, 0);
-    buf_add(&sink->note, sqlite3_column_text(statement, 1),
-            (size_t) sqlite3_column_bytes(statement, 1));
-    return buf_check(&sink->note);
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
-
-/* Forget a mark that an earlier start of the run left. */
-static int forget_mark(SqliteSink *sink)
-{
-    static const Str sql = STR("DELETE FROM sluice_marks WHERE run = ?");
-    AUTO(finalize) sqlite3_stmt *statement = NULL;
-    int rc, r;
-
-    if (sink->run_id.len == 0 || !has_marks_table(sink))
-        return 0;
-    r = prepare(sink, "forget the mark", sql, &statement);
-    if (r < 0)
-        return r;
-    (void) sqlite3_bind_text64(statement, 1, sink->run_id.data, sink->run_id.len, SQLITE_STATIC,
-                               SQLITE_UTF8);
-    rc = sqlite3_step(statement);
-    return rc == SQLITE_DONE ? 0 : fail_sqlite(sink, rc, "forget the mark");
-}
 
 static int resume(SqliteSink *sink)
 {
-    int r = read_mark(sink, &sink->is_continued);
+    int r = sqlite_marks_read(&sink->db, sink->run_id, &sink->is_continued, &sink->mark,
+                              &sink->note);
 
     if (r < 0)
         return r;
@@ -217,35 +76,20 @@ static int resume(SqliteSink *sink)
 static int open_main(void *arg)
 {
     SqliteSink *sink = arg;
-    struct stat st;
-    int rc, r;
+    int r = sqlite_db_open(&sink->db, sink->spec->target, LIMIT_SINK_LOCK_MS);
 
-    sink->is_file_ours = stat(sink->path, &st) < 0 && errno == ENOENT;
-    rc = sqlite3_open_v2(sink->path, &sink->db,
-                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (rc != SQLITE_OK)
-        return fail_sqlite(sink, rc, "open");
-    (void) sqlite3_extended_result_codes(sink->db, 1);
-    (void) sqlite3_busy_handler(sink->db, on_busy, sink);
-    r = run_sql(sink, "open", "SELECT count(*) FROM sqlite_master");
     if (r < 0)
         return r;
-    return sink->is_resume ? resume(sink) : forget_mark(sink);
+    return sink->is_resume ? resume(sink) : sqlite_marks_forget(&sink->db, sink->run_id);
 }
 
 static int close_main(void *arg)
 {
     SqliteSink *sink = arg;
-    struct stat st;
 
-    finalize(sink->insert);
+    sqlite_finalize(sink->insert);
     sink->insert = NULL;
-    if (sink->db && !sqlite3_get_autocommit(sink->db))
-        (void) sqlite3_exec(sink->db, "ROLLBACK", NULL, NULL, NULL); /* the close does it too */
-    (void) sqlite3_close(sink->db);
-    sink->db = NULL;
-    if (sink->is_file_ours && stat(sink->path, &st) == 0 && st.st_size == 0)
-        (void) unlink(sink->path); /* nothing was committed to it, by nobody */
+    sqlite_db_close(&sink->db);
     return 0;
 }
 
@@ -258,22 +102,21 @@ SUSPENDS static void sqlite_close(void *state)
 {
     SqliteSink *sink = state;
 
-    (void) sl_shielded(SQLITE_GRACE_MS, close_on_pool, sink); /* db tells whether it ran */
-    if (sink->db)
+    (void) sl_shielded(SQLITE_GRACE_MS, close_on_pool, sink); /* the handle tells whether it ran */
+    if (sink->db.handle)
         (void) close_main(sink);
     row_types_deinit(&sink->types);
     buf_deinit(&sink->note);
     buf_deinit(&sink->scratch);
     buf_deinit(&sink->repaired);
-    mem_free(sink->path);
     mem_free(sink);
 }
 
-static void hurry(void *arg)
+static void hurry_sink(void *arg)
 {
     SqliteSink *sink = arg;
 
-    atomic_store_explicit(&sink->hurry, true, memory_order_relaxed);
+    sqlite_db_hurry(&sink->db);
 }
 
 SUSPENDS static int sqlite_open(const SinkSpec *spec, const SinkOpts *opts, void **ret_state,
@@ -282,8 +125,6 @@ SUSPENDS static int sqlite_open(const SinkSpec *spec, const SinkOpts *opts, void
     SqliteSink *sink;
     int r;
 
-    if (str_starts(spec->target, str_from_c(":memory:")))
-        return fail(-ERR_INVALID, "a database in memory is gone with the process");
     sink = mem_new(SqliteSink);
     sink->spec = spec;
     sink->columns = opts->columns;
@@ -291,11 +132,10 @@ SUSPENDS static int sqlite_open(const SinkSpec *spec, const SinkOpts *opts, void
     sink->run_id = opts->run_id;
     sink->is_resume = opts->is_resume;
     sink->caller_mark = opts->is_resume ? opts->mark : 0;
-    sink->path = mem_copy_c(spec->target.data, spec->target.len);
     (void) snprintf(sink->place, sizeof(sink->place), "the table %.*s", (int) spec->table.len,
                     spec->table.data);
     row_types_init(&sink->types, opts->columns, opts->n_columns);
-    r = sl_offload(open_main, sink, .name = "open sqlite", .on_cancel = hurry);
+    r = sl_offload(open_main, sink, .name = "open sqlite", .on_cancel = hurry_sink);
     if (r < 0) {
         Err err;
 
@@ -310,96 +150,22 @@ SUSPENDS static int sqlite_open(const SinkSpec *spec, const SinkOpts *opts, void
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static const char *type_of(RowKind kind)
-{
-    switch (kind) {
-    case ROW_INT: return "INTEGER";
-    case ROW_REAL: return "REAL";
-    case ROW_BOOL: return "BOOLEAN";
-    case ROW_ANY:
-    case ROW_TEXT:
-    case ROW_TIME:
-    case ROW_JSON: return "TEXT";
-    }
-    UNREACHABLE("all kinds are above");
-}
-
-static int make_table(SqliteSink *sink)
-{
-    AUTO(buf_deinit) Buf sql = { 0 };
-
-    buf_add_c(&sql, "CREATE TABLE ");
-    sql_add_name(&sql, sink->spec->table);
-    buf_add_c(&sql, " (");
-    for (size_t c = 0; c < sink->n_columns; c++) {
-        buf_add_c(&sql, c == 0 ? "" : ", ");
-        sql_add_name(&sql, sink->columns[c].name);
-        buf_printf(&sql, " %s", type_of(sink->types.kinds[c]));
-        if (sql_is_key(sink->spec, sink->columns[c].name))
-            buf_add_c(&sql, " NOT NULL");
-    }
-    if (sink->spec->n_keys > 0) {
-        buf_add_c(&sql, ", PRIMARY KEY (");
-        sql_add_keys(&sql, sink->spec);
-        buf_add_char(&sql, ')');
-    }
-    buf_add_char(&sql, ')');
-    return run_buf(sink, "make the table", &sql);
-}
-
-/* What a table that is there makes of a column: our types keep their rules, others take all. */
-static RowKind kind_of_type(const char *type, RowKind declared)
-{
-    if (declared != ROW_ANY)
-        return declared;
-    if (sqlite3_stricmp(type, "INTEGER") == 0)
-        return ROW_INT;
-    if (sqlite3_stricmp(type, "REAL") == 0)
-        return ROW_REAL;
-    if (sqlite3_stricmp(type, "BOOLEAN") == 0)
-        return ROW_BOOL;
-    return sqlite3_stricmp(type, "TEXT") == 0 ? ROW_TEXT : ROW_ANY;
-}
-
 /* Look at the table that may be there: whether it is, and which of our columns it lacks. */
 static int look_at_table(SqliteSink *sink, bool *ret_is_there, Buf *missing)
 {
-    AUTO(buf_deinit) Buf sql = { 0 };
-    AUTO(finalize) sqlite3_stmt *statement = NULL;
-    AUTO(mem_free) RowKind *kinds = mem_new_array(RowKind, sink->n_columns);
-    AUTO(mem_free) bool *is_found = mem_new_array(bool, sink->n_columns);
-    int rc, r;
+    AUTO(sqlite_table_deinit) SqliteTable table = { 0 };
+    int r = sqlite_table_look(&sink->db, sink->spec->table, sink->columns, sink->n_columns, &table);
 
-    buf_add_c(&sql, "PRAGMA table_info(");
-    sql_add_name(&sql, sink->spec->table);
-    buf_add_char(&sql, ')');
-    r = buf_check(&sql);
-    if (r == 0)
-        r = prepare(sink, "look at the table", buf_str(&sql), &statement);
     if (r < 0)
         return r;
-    *ret_is_there = false;
-    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        Str name = str_from_c((const char *) sqlite3_column_text(statement, 1));
-        const char *type = (const char *) sqlite3_column_text(statement, 2);
-
-        *ret_is_there = true;
-        for (size_t c = 0; c < sink->n_columns; c++) {
-            if (!str_eq_nocase(name, sink->columns[c].name))
-                continue;
-            is_found[c] = true;
-            kinds[c] = kind_of_type(type ? type : "", sink->columns[c].kind);
-        }
-    }
-    if (rc != SQLITE_DONE)
-        return fail_sqlite(sink, rc, "look at the table");
-    for (size_t c = 0; c < sink->n_columns && *ret_is_there; c++) {
-        if (!is_found[c] && missing->len > 0)
+    *ret_is_there = table.is_there;
+    for (size_t c = 0; c < sink->n_columns && table.is_there; c++) {
+        if (!table.is_found[c] && missing->len > 0)
             buf_add_c(missing, ", ");
-        if (!is_found[c])
+        if (!table.is_found[c])
             sql_add_name(missing, sink->columns[c].name);
-        else
-            sink->types.kinds[c] = kinds[c];
+        else if (sink->columns[c].kind == ROW_ANY)
+            sink->types.kinds[c] = table.kinds[c];
     }
     return buf_check(missing);
 }
@@ -410,7 +176,7 @@ static int empty_table(SqliteSink *sink, bool is_dropped)
 
     buf_add_c(&sql, is_dropped ? "DROP TABLE " : "DELETE FROM ");
     sql_add_name(&sql, sink->spec->table);
-    return run_buf(sink, "replace the table", &sql);
+    return sqlite_db_run_buf(&sink->db, "replace the table", &sql);
 }
 
 /* Make the table ready for rows, whatever is there. */
@@ -433,14 +199,13 @@ static int ready_table(SqliteSink *sink, const RowBatch *first)
     for (size_t c = 0; c < sink->n_columns; c++)
         sink->types.kinds[c] = sink->columns[c].kind;
     row_types_settle(&sink->types, first);
-    return make_table(sink);
+    return sqlite_table_make(&sink->db, sink->spec, sink->columns, sink->types.kinds,
+                             sink->n_columns, "TEXT");
 }
 
 static int prepare_insert(SqliteSink *sink)
 {
     AUTO(buf_deinit) Buf sql = { 0 };
-    AUTO(buf_deinit) Buf keys = { 0 };
-    Err err;
     int r;
 
     buf_add_c(&sql, "INSERT INTO ");
@@ -455,17 +220,8 @@ static int prepare_insert(SqliteSink *sink)
         sql_add_on_conflict(&sql, sink->spec, sink->columns, sink->n_columns);
     r = buf_check(&sql);
     if (r == 0)
-        r = prepare(sink, "insert", buf_str(&sql), &sink->insert);
-    if (r == 0 || sink->spec->mode != SINK_UPSERT)
-        return r;
-    err_take(r, &err);
-    if (!str_contains(str_from_c(err.text), str_from_c("ON CONFLICT clause")))
-        return err_put(&err);
-    sql_add_keys(&keys, sink->spec);
-    return fail(-ERR_CONFLICT,
-                "the table %.*s has no unique index over (%.*s), which mode=upsert "
-                "needs: CREATE UNIQUE INDEX …",
-                (int) sink->spec->table.len, sink->spec->table.data, (int) keys.len, keys.data);
+        r = sqlite_db_prepare(&sink->db, "insert", buf_str(&sql), &sink->insert);
+    return sqlite_upsert_fail(sink->spec, r);
 }
 
 /* A transaction is open and the INSERT is ready; FIRST may be NULL. */
@@ -475,7 +231,7 @@ static int begin(SqliteSink *sink, const RowBatch *first)
 
     if (sink->is_open)
         return 0;
-    r = run_sql(sink, "begin", "BEGIN IMMEDIATE");
+    r = sqlite_db_run(&sink->db, "begin", "BEGIN IMMEDIATE");
     if (r < 0)
         return r;
     sink->is_open = true;
@@ -545,7 +301,7 @@ static int bind_column(SqliteSink *sink, size_t c, const RowValue *given, uint64
     }
     rc = bind_value(sink, (int) c + 1, &value,
                     fits && !is_broken ? SQLITE_STATIC : SQLITE_TRANSIENT);
-    return rc == SQLITE_OK ? 0 : fail_sqlite(sink, rc, "insert");
+    return rc == SQLITE_OK ? 0 : sqlite_db_fail(&sink->db, rc, "insert");
 }
 
 static int insert_row(SqliteSink *sink, const RowValue *row, uint64_t number)
@@ -561,7 +317,7 @@ static int insert_row(SqliteSink *sink, const RowValue *row, uint64_t number)
     (void) sqlite3_reset(sink->insert); /* repeats the error of the step */
     if (rc == SQLITE_DONE)
         return 0;
-    r = fail_sqlite(sink, rc, "insert");
+    r = sqlite_db_fail(&sink->db, rc, "insert");
     return wrap(r, "row %llu", (unsigned long long) number + 1);
 }
 
@@ -599,22 +355,17 @@ static int write_mark(SqliteSink *sink, uint64_t mark)
     static const Str sql = STR(
         "INSERT INTO sluice_marks (run, mark, note) VALUES (?, ?, ?) ON CONFLICT (run) "
         "DO UPDATE SET mark = excluded.mark, note = excluded.note");
-    AUTO(finalize) sqlite3_stmt *statement = NULL;
-    int rc, r = run_sql(sink, "make the table of marks",
-                        "CREATE TABLE IF NOT EXISTS sluice_marks (run text PRIMARY KEY, mark "
-                        "integer NOT NULL, note text)");
+    AUTO(sqlite_finalize) sqlite3_stmt *statement = NULL;
+    int r = sqlite_marks_make(&sink->db);
 
     if (r == 0)
-        r = prepare(sink, "write the mark", sql, &statement);
+        r = sqlite_db_prepare(&sink->db, "write the mark", sql, &statement);
     if (r < 0)
         return r;
-    (void) sqlite3_bind_text64(statement, 1, sink->run_id.data, sink->run_id.len, SQLITE_STATIC,
-                               SQLITE_UTF8);
+    (void) sqlite_bind_str(statement, 1, sink->run_id); /* fail for want of memory only */
     (void) sqlite3_bind_int64(statement, 2, (int64_t) mark);
-    (void) sqlite3_bind_text64(statement, 3, sink->note.data ? sink->note.data : "", sink->note.len,
-                               SQLITE_STATIC, SQLITE_UTF8);
-    rc = sqlite3_step(statement);
-    return rc == SQLITE_DONE ? 0 : fail_sqlite(sink, rc, "write the mark");
+    (void) sqlite_bind_str(statement, 3, buf_str(&sink->note));
+    return sqlite_db_step(&sink->db, "write the mark", statement);
 }
 
 static int commit_main(void *arg)
@@ -626,7 +377,7 @@ static int commit_main(void *arg)
     if (r == 0 && rows->mark > 0)
         r = write_mark(sink, rows->mark);
     if (r == 0)
-        r = run_sql(sink, "commit", "COMMIT");
+        r = sqlite_db_run(&sink->db, "commit", "COMMIT");
     if (r < 0)
         return r;
     sink->is_open = false;
@@ -682,6 +433,20 @@ static const char *sqlite_place(const void *state)
     return sink->place;
 }
 
+static const SinkOption sqlite_options[] = {
+    { .name = "time",
+      .kind = SINK_OPTION_WORD,
+      .words = "ns|us|ms|s|text",
+      .summary = "how times are kept: whole numbers since 1970 in this unit, or RFC 3339 text",
+      .is_for_feed = true },
+    { .name = "sync",
+      .kind = SINK_OPTION_WORD,
+      .words = "auto|full|normal",
+      .summary = "full: each commit survives a loss of power; normal: it survives kill -9",
+      .is_for_feed = true },
+    { 0 },
+};
+
 const SinkDriver sink_sqlite = {
     .name = "sqlite",
     .summary = "a table of an SQLite file",
@@ -689,6 +454,8 @@ const SinkDriver sink_sqlite = {
     .modes = 1u << SINK_REPLACE | 1u << SINK_APPEND | 1u << SINK_UPSERT,
     .mode_default = SINK_APPEND,
     .has_table = true,
+    .options = sqlite_options,
+    .feed = &sqlite_feed,
     .open = sqlite_open,
     .write = sqlite_write,
     .checkpoint = sqlite_checkpoint,

@@ -30,7 +30,7 @@ static int run_body(void *arg)
     AUTO(arena_deinit) Arena arena = { 0 };
     StoreRetention keep = { .completed_max = 50, .cancelled_max = 50, .discarded_max = 50 };
     QueueOpts opts = {
-        .store = setup->store, .max_bytes = 32 << 20, .lease_ms = 400, .retention = &keep
+        .store = setup->store, .max_bytes = 32 << 20, .lease_ms = 60000, .retention = &keep
     };
     Queues *queues;
     int r = queue_start(nursery, &opts, &queues);
@@ -331,9 +331,11 @@ QUEUE_TEST(a_failure_without_the_job_at_hand_reads_it)
 
 QUEUE_TEST(lost_leases_give_the_job_back_and_are_counted_apart)
 {
-    Job job = push(queues, arena, "a"), jobs[1], got;
+    JobSpec spec = { .type = STR_C("test.a"), .queue = STR_C("a"), .lease_ms = 300 };
+    Job job, jobs[1], got;
     uint32_t fence = 0;
 
+    EXPECT_OK(queue_push(arena, queues, &spec, NULL, &job));
     for (uint32_t i = 0; i < LIMIT_JOB_LOSSES; i++) {
         EXPECT_EQ(lease(queues, arena, "a", 1, -1, jobs), 1);
         EXPECT_EQ(jobs[0].attempt, 1);
@@ -363,7 +365,7 @@ QUEUE_TEST(a_heartbeat_keeps_a_lease_and_tells_of_a_cancellation)
     beat = (Beat){ .id = job.id, .fence = jobs[0].fence };
     for (int i = 0; i < 10; i++) {
         EXPECT_OK(sl_sleep_ms(5));
-        EXPECT_OK(queue_heartbeat(queues, STR_C("w1"), 1000, &beat, 1));
+        EXPECT_OK(queue_heartbeat(queues, STR_C("w1"), 60000, &beat, 1));
         EXPECT(beat.is_extended);
     }
     EXPECT_OK(queue_heartbeat(queues, STR_C("w2"), 0, &beat, 1));
@@ -522,14 +524,17 @@ QUEUE_TEST(a_delayed_job_comes_at_its_time_and_wakes_a_waiter)
 {
     JobSpec spec = { .type = STR_C("t"), .queue = STR_C("a") };
     Job job, jobs[1];
+    size_t n;
 
     EXPECT_OK(sl_sleep_ms(20)); /* the ticker sleeps, and not for so short a time */
     spec.run_at_ms = sl_wall_ms() + 30;
     EXPECT_OK(queue_push(arena, queues, &spec, NULL, &job));
     EXPECT_EQ(job.state, JOB_SCHEDULED);
     EXPECT_EQ(job.enqueued_ms, 0);
-    EXPECT_EQ(lease(queues, arena, "a", 1, 0, jobs), 0);
-    EXPECT_EQ(lease(queues, arena, "a", 1, -1, jobs), 1);
+    n = lease(queues, arena, "a", 1, 0, jobs);
+    EXPECT(n == 0 || sl_wall_ms() >= spec.run_at_ms); /* a slow disk is late itself */
+    if (n == 0)
+        EXPECT_EQ(lease(queues, arena, "a", 1, -1, jobs), 1);
     EXPECT(jobs[0].started_ms >= spec.run_at_ms);
     EXPECT_EQ(jobs[0].run_at_ms, spec.run_at_ms);
     EXPECT(jobs[0].enqueued_ms >= spec.run_at_ms);

@@ -185,6 +185,8 @@ SUSPENDS static void run_one(Worker *worker, Held *held)
     run->timeout_ms = job->timeout_ms;
     run->http = worker->opts.http;
     run->doors = worker->opts.doors;
+    run->caller = job->queue;
+    run->priority = job->priority;
 
     sl_scope_begin(&held->scope);
     r = runner_run(run);

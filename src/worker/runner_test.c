@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/test.h"
+#include "base/text.h"
 
 #include <sluice/rt.h>
 
@@ -53,6 +54,21 @@ static int echo_run(Task *task, const void *args, JsonWriter *result)
 }
 
 static const Handler echo = { .type = "echo", .summary = "Echoes.", .run = echo_run };
+
+/* Says more than a log takes. */
+static int talk_run(Task *task, const void *args, JsonWriter *result)
+{
+    char line[1024];
+
+    (void) args;
+    (void) memset(line, 'x', sizeof(line));
+    for (size_t i = 0; i < 2 * LIMIT_JOB_LOG_BYTES / sizeof(line); i++)
+        task_log(task, str_from(line, sizeof(line)));
+    json_write_null(result);
+    return 0;
+}
+
+static const Handler talk = { .type = "talk", .summary = "Talks.", .run = talk_run };
 
 /* What the handlers below do, and what they saw. */
 typedef struct Script {
@@ -156,6 +172,29 @@ SUSPENDS static void expect_failure(const Handler *handler, const char *args, bo
     EXPECT_ERR(runner_run(&run), r, words);
     EXPECT_C(run.code, code);
     EXPECT_EQ(run.is_final, is_final);
+}
+
+static void count_bytes(void *ctx, Str line)
+{
+    *(size_t *) ctx += line.len;
+}
+
+/* Would catch a program that fills the engine's log. A person in front of it sees all. */
+RUNNER_TEST(a_log_has_a_limit, true)
+{
+    size_t said = 0;
+    RunDoors doors = { .ctx = &said, .log = count_bytes };
+    Run run = { .handler = &talk, .args = STR("[]"), .doors = &doors };
+
+    EXPECT_OK(runner_run(&run));
+    EXPECT(said <= LIMIT_JOB_LOG_BYTES && said > LIMIT_JOB_LOG_BYTES / 2);
+    runner_deinit(&run);
+    said = 0;
+    doors.is_foreground = true;
+    EXPECT_OK(runner_run(&run));
+    EXPECT_EQ(said, (size_t) 2 * LIMIT_JOB_LOG_BYTES);
+    runner_deinit(&run);
+    return 0;
 }
 
 /* Would catch arguments that are not bound, defaults left out, and a pool that loses the result. */
@@ -351,6 +390,33 @@ RUNNER_TEST(progress_is_bounded, true)
     return 0;
 }
 
+static int cut_progress(Task *task, const void *args, JsonWriter *result)
+{
+    char longer[2 * RUNNER_PROGRESS_MESSAGE + 1];
+
+    (void) args;
+    (void) result;
+    longer[0] = 'x'; /* so that the end falls into a character */
+    for (size_t i = 1; i < sizeof(longer); i++)
+        longer[i] = i % 2 ? '\xc3' : '\xa9';
+    task_progress(task, 0.5, str_from(longer, sizeof(longer)));
+    return 0;
+}
+
+/* Would catch half a character, which would make invalid JSON of the job that shows it. */
+RUNNER_TEST(progress_is_cut_between_characters, true)
+{
+    static const Handler cut = { .type = "cut", .summary = "Cut.", .run = cut_progress };
+    AUTO(runner_deinit) Run run = { .handler = &cut };
+    RunProgress progress;
+
+    EXPECT_OK(runner_run(&run));
+    EXPECT(runner_progress(&run, &progress));
+    EXPECT(str_is_utf8(str_from_c(progress.message)));
+    EXPECT_EQ(strlen(progress.message), RUNNER_PROGRESS_MESSAGE - 1);
+    return 0;
+}
+
 /* Would catch state that survives from one run to the next in the same record. */
 RUNNER_TEST(a_run_can_be_used_again, true)
 {
@@ -366,6 +432,71 @@ RUNNER_TEST(a_run_can_be_used_again, true)
     EXPECT_STR(buf_str(&run.result), STR_C("\"xx\""));
     runner_reset(&run);
     EXPECT_EQ(run.result.len, 0);
+    return 0;
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+static int load_run(Task *task, const void *args)
+{
+    (void) args;
+    task->input.bytes = STR_C("fetched");
+    return 0;
+}
+
+static int upper_run(Task *task, const void *args, JsonWriter *result)
+{
+    unsigned char *room;
+    int r = task_output(task, "upper", "text/plain", task->input.bytes.len, &room);
+
+    (void) args;
+    for (size_t i = 0; r == 0 && i < task->input.bytes.len; i++)
+        room[i] = (unsigned char) (task->input.bytes.data[i] - 32);
+    json_write_bool(result, true);
+    return r;
+}
+
+static int deliver_run(Task *task, const void *args)
+{
+    (void) args;
+    task->is_partial = task->n_outputs == 1 && str_eq_c(task->outputs[0].bytes, "FETCHED");
+    return 0;
+}
+
+static const Handler upper = { .type = "upper",
+                               .summary = "Shouts.",
+                               .run = upper_run,
+                               .load = load_run,
+                               .deliver = deliver_run };
+
+/* Would catch: bytes that are fetched although they came with the run, and outputs that are
+ * delivered although the caller takes them. */
+RUNNER_TEST(bytes_come_and_go, true)
+{
+    AUTO(runner_deinit) Run run = { .handler = &upper };
+
+    EXPECT_OK(runner_run(&run));
+    EXPECT(run.is_partial); /* it was delivered */
+    runner_reset(&run);
+    run.takes_outputs = true;
+    run.input.bytes = STR_C("given");
+    EXPECT_OK(runner_run(&run));
+    EXPECT(!run.is_partial);
+    EXPECT_EQ(run.n_outputs, 1);
+    EXPECT_STR(run.outputs[0].bytes, STR_C("GIVEN"));
+    EXPECT_C(run.outputs[0].media_type, "text/plain");
+    return 0;
+}
+
+/* Would catch: a handler that needs a box and runs without one. */
+RUNNER_TEST(without_boxes_nothing_runs_in_one, true)
+{
+    static const Handler boxed = {
+        .type = "boxed", .summary = "Boxed.", .cost = HANDLER_BOX, .run = upper_run
+    };
+    AUTO(runner_deinit) Run run = { .handler = &boxed };
+
+    EXPECT_ERR(runner_run(&run), -ERR_UNSUPPORTED, "there are none here");
     return 0;
 }
 

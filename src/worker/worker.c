@@ -113,6 +113,17 @@ int worker_start(Worker **ret_worker, sl_nursery *nursery, const WorkerOpts *opt
 
 /* ---- stop ------------------------------------------------------------------------------------ */
 
+/* What stands in a line and has not begun is handed back, too. */
+static void call_back_from_lines(Worker *worker)
+{
+    list_each(&worker->running, link) {
+        Held *held = LIST_ITEM(link, Held, link);
+
+        if (atomic_load_explicit(&held->run.is_in_line, memory_order_relaxed))
+            sl_scope_cancel(&held->scope);
+    }
+}
+
 void worker_drain(Worker *worker)
 {
     if (worker->is_draining)
@@ -121,6 +132,7 @@ void worker_drain(Worker *worker)
     if (worker->lease_scope)
         sl_scope_cancel(worker->lease_scope);
     (void) worker_release_waiting(worker, 0);
+    call_back_from_lines(worker);
     sl_event_set(&worker->card_changed);
 }
 

@@ -13,6 +13,8 @@
 #include "base/test.h"
 #include "rt/sim.h"
 #include "store/memory/memory.h"
+#include "worker/runner.h"
+#include "worker/type_limits.h"
 
 #include <sluice/rt.h>
 
@@ -505,6 +507,43 @@ WORKER_TEST(drain_hands_back_what_has_not_begun, 1, true)
         worker_stats(rig->worker, &stats);
     } while (stats.released < 2 && sl_sleep_ms(1) == 0);
     EXPECT_EQ(stats.released, 2);
+}
+
+/* Would catch a stop that waits for jobs which themselves wait for their type's limit. */
+WORKER_TEST(drain_hands_back_what_waits_for_a_limit, 4, false)
+{
+    const TypeLimit limit = { "gate", 1 };
+    TypeLimits *limits = type_limits_new(&limit, 1);
+    RunDoors doors = { .type_limits = limits };
+    size_t states[JOB_STATE_COUNT] = { 0 };
+    WorkerStats stats;
+    JobId ids[3];
+
+    stop_worker(rig);
+    rig->opts.doors = &doors;
+    start_worker(rig);
+    for (size_t i = 0; i < 3; i++)
+        ids[i] = push(rig, "gate", "[]");
+    do {
+        worker_stats(rig->worker, &stats);
+    } while ((stats.running < 3 || world.at_gate < 1) && sl_sleep_ms(1) == 0);
+    worker_drain(rig->worker);
+    do {
+        worker_stats(rig->worker, &stats);
+    } while (stats.released < 2 && sl_sleep_ms(1) == 0);
+    EXPECT_EQ(world.at_gate, 1);
+    sl_event_set(&world.gate);
+    stop_worker(rig);
+    for (size_t i = 0; i < 3; i++) {
+        Job job = get(rig, &ids[i]);
+
+        states[job.state]++;
+        EXPECT_EQ(job.attempt, job.state == JOB_COMPLETED);
+    }
+    EXPECT_EQ(states[JOB_COMPLETED], 1);
+    EXPECT_EQ(states[JOB_AVAILABLE], 2);
+    EXPECT_EQ(world.cancelled, 0);
+    type_limits_free(limits);
 }
 
 /* Would catch a hurry that counts as a failure. */

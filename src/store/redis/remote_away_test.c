@@ -5,13 +5,11 @@
  * Would catch leases that have ended and that nobody ends, because the answer of a healthy server
  * was dropped for the silence of another.
  */
+#include "base/test_port.h"
 #include "store/redis/remote_world_int.h"
 #include "store/redis/request_int.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
-enum { NODES = 3, PARTITIONS = 6, JOBS = 48, SLOTS_EACH = 5462, PORT_MAX = 55535 };
+enum { NODES = 3, PARTITIONS = 6, JOBS = 48, SLOTS_EACH = 5462, BUS_BESIDE = 10000 };
 
 typedef struct Node {
     RedisServer server;
@@ -24,24 +22,6 @@ typedef struct Nodes {
 } Nodes;
 
 /* ---- the cluster ----------------------------------------------------------------------------- */
-
-/* One whose cluster port, 10000 above it, is a port as well. */
-static unsigned port_free(void)
-{
-    struct sockaddr_in address;
-    socklen_t len = sizeof(address);
-
-    do {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        address = (struct sockaddr_in){ .sin_family = AF_INET,
-                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        EXPECT_OK(bind(fd, (struct sockaddr *) &address, len));
-        EXPECT_OK(getsockname(fd, (struct sockaddr *) &address, &len));
-        close(fd);
-    } while (ntohs(address.sin_port) > PORT_MAX && !test_has_failed());
-    return ntohs(address.sin_port);
-}
 
 static bool node_start(Node *node, unsigned index)
 {
@@ -63,7 +43,7 @@ static bool node_start(Node *node, unsigned index)
     snprintf(name, sizeof(name), "node%u", index);
     snprintf(node->file, sizeof(node->file), "node%u.conf", index);
     for (unsigned tries = 0; tries < 5; tries++) { /* the port may have been taken since */
-        snprintf(node->port, sizeof(node->port), "%u", port_free());
+        snprintf(node->port, sizeof(node->port), "%u", test_port_pair(BUS_BESIDE));
         if (redis_server_start(&node->server, name, options))
             return true;
     }

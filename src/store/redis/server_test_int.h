@@ -41,8 +41,8 @@ static inline int test_server_connect(void)
     struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "r.sock" };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    /* Asking is how one hears that it is up; some thousand times at most. */
-    for (int i = 0; i < 3000; i++) {
+    /* Asking is how one hears that it is up; for a minute at most. */
+    for (int i = 0; i < 30000; i++) {
         if (connect(fd, (struct sockaddr *) &address, sizeof(address)) == 0)
             return fd;
         usleep(2000);

@@ -671,7 +671,7 @@ CRAWL_TEST(a_list_that_was_cut_is_no_complete_crawl)
     EXPECT_EQ(mkfifo("list.txt", 0600), 0);
     file = fopen("list.txt", "r+"); /* a writer: reading it waits */
     REQUIRE(file);
-    sl_scope_begin(&scope, .timeout_ms = 50);
+    sl_scope_begin(&scope, .timeout_ms = 400);
     crawl(world, "{'urls':'list.txt','state':'cut.state','retries':0}");
     (void) sl_scope_end(&scope, 0);
     EXPECT_EQ(world->r, 0);

@@ -107,7 +107,7 @@ SUSPENDS static int world_main(void *arg)
     world->nursery = nursery;
     world->opts.client = world->client;
     world->opts.robots.retry_ms = 5;
-    world->opts.robots.timeout_ms = 150;
+    world->opts.robots.timeout_ms = world->hangs ? 150 : 60000;
     world->opts.gate.delay_ms = world->opts.gate.address_delay_ms = -1;
     world->gap_least_ns = INT64_MAX;
     world->run(world);

@@ -313,18 +313,22 @@ FETCH_TEST(a_watch_shows_what_changed)
 }
 
 #if SL_HAVE_JQ
-/* Would catch an expression that was stopped in one round and never runs again. */
+/* Would catch an expression that was stopped in one round and never runs again. On a busy machine a
+ * round may be late by itself; the one after it says the same. */
 FETCH_TEST(a_stopped_expression_runs_in_the_next_round)
 {
     AUTO(outcome_deinit) Outcome outcome;
+    Str answers;
 
     world->answers = 0;
     watch(world,
-          "{'url':'%s/clock','timeout':'300ms','watch':'5ms','retries':0,"
+          "{'url':'%s/clock','timeout':'500ms','watch':'5ms','retries':0,"
           "'fields':{'n':'if .n == 0 then last(range(1e15)) else .n + 40 end'}}",
-          2, &outcome);
+          4, &outcome);
     EXPECT(str_contains(answer_of(&outcome, 0), STR_C("timeout")));
-    EXPECT(str_contains(answer_of(&outcome, 1), STR_C("41")));
+    answers = buf_str(&outcome.fake.emitted);
+    EXPECT(str_contains(answers, STR_C("\"n\":41")) || str_contains(answers, STR_C("\"n\":42")) ||
+           str_contains(answers, STR_C("\"n\":43")));
 }
 #endif
 

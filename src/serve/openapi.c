@@ -128,8 +128,11 @@ static void write_parameter(JsonWriter *out, const char *where, Str name, const 
     json_write_object_end(out);
 }
 
-static void write_parameters(JsonWriter *out, const Route *route, bool has_type)
+/* HANDLER: of a direct run, whose path names it. Beside a body of bytes the query has its
+ * arguments. */
+static void write_parameters(JsonWriter *out, const Route *route, const Handler *handler)
 {
+    const Schema *query = handler && handler->takes_body ? handler->args : route->query;
     Str rest = str_from_c(route->path);
 
     json_write_key(out, "parameters");
@@ -137,27 +140,22 @@ static void write_parameters(JsonWriter *out, const Route *route, bool has_type)
     while (rest.len) {
         Str segment = str_cut(rest, '/', &rest);
 
-        if (segment.len > 2 && segment.data[0] == '{' && !has_type)
+        if (segment.len > 2 && segment.data[0] == '{' && !handler)
             write_parameter(out, "path", str_sub(segment, 1, segment.len - 2), NULL, true, NULL);
     }
-    for (size_t i = 0; route->query && i < route->query->n_fields; i++) {
-        const SchemaField *field = &route->query->fields[i];
+    for (size_t i = 0; query && i < query->n_fields; i++) {
+        const SchemaField *field = &query->fields[i];
 
-        write_parameter(out, "query", str_from_c(field->name), field->summary, field->is_required,
-                        field);
+        write_parameter(out, "query", str_from_c(field->name), field->summary,
+                        field->is_required && !handler, field);
     }
     json_write_array_end(out);
 }
 
-static void write_body(JsonWriter *out, const Route *route, const Schema *schema, bool is_any)
+static void write_body_type(JsonWriter *out, const Route *route, const char *type,
+                            const Schema *schema)
 {
-    if (!schema && !route->body_schema && !is_any)
-        return;
-    json_write_key(out, "requestBody");
-    json_write_object(out);
-    json_write_key(out, "content");
-    json_write_object(out);
-    json_write_key(out, content_type(route, 400));
+    json_write_key(out, type);
     json_write_object(out);
     json_write_key(out, "schema");
     if (schema)
@@ -165,6 +163,32 @@ static void write_body(JsonWriter *out, const Route *route, const Schema *schema
     else
         write_schema(out, route->body_schema);
     json_write_object_end(out);
+}
+
+static void write_bytes_type(JsonWriter *out)
+{
+    json_write_key(out, "application/octet-stream");
+    json_write_raw(out, str_from_c("{\"schema\":{}}"));
+}
+
+static void write_body(JsonWriter *out, const Route *route, const Schema *schema,
+                       const Handler *handler)
+{
+    bool is_any = handler != NULL;
+    bool has_types = route->body_types[0] != NULL;
+
+    if (!schema && !route->body_schema && !is_any && !has_types)
+        return;
+    json_write_key(out, "requestBody");
+    json_write_object(out);
+    json_write_key(out, "content");
+    json_write_object(out);
+    if (!has_types)
+        write_body_type(out, route, content_type(route, 400), schema);
+    for (size_t i = 0; i < ROUTE_BODY_TYPES_MAX && route->body_types[i]; i++)
+        write_body_type(out, route, route->body_types[i], schema);
+    if (handler && handler->takes_body)
+        write_bytes_type(out);
     json_write_object_end(out);
     json_write_object_end(out);
 }
@@ -196,8 +220,8 @@ static void write_operation(JsonWriter *out, const RouteGroup *group, const Rout
     } else {
         json_write_str(out, str_from_c(route->operation));
     }
-    write_parameters(out, route, handler != NULL);
-    write_body(out, route, handler ? handler->args : route->body, handler != NULL);
+    write_parameters(out, route, handler);
+    write_body(out, route, handler ? handler->args : route->body, handler);
     write_answers(out, route);
     json_write_object_end(out);
 }

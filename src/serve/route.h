@@ -26,7 +26,8 @@
 #include <sluice/schema.h>
 
 #define ROUTE_PARAMS_MAX      4
-#define ROUTE_ANSWERS_MAX     8
+#define ROUTE_ANSWERS_MAX     12
+#define ROUTE_BODY_TYPES_MAX  4
 #define CALL_REQUEST_ID_BYTES 136
 
 typedef struct Call Call;
@@ -42,13 +43,16 @@ typedef struct RouteAnswer {
 
 typedef struct Route {
     HttpMethod method;
-    const char *path;        /* "/ojs/v1/jobs/{id}": a segment in braces is a parameter */
-    const char *operation;   /* operationId of OpenAPI: "getJob" */
-    const char *summary;     /* a sentence */
-    const char *details;     /* more, in Markdown; NULL for none */
-    const Schema *query;     /* query parameters, bound into call->query; NULL: none are read */
-    const Schema *body;      /* the body, for the documentation; NULL: see body_schema */
+    const char *path;      /* "/ojs/v1/jobs/{id}": a segment in braces is a parameter */
+    const char *operation; /* operationId of OpenAPI: "getJob" */
+    const char *summary;   /* a sentence */
+    const char *details;   /* more, in Markdown; NULL for none */
+    const Schema *query;   /* query parameters, bound into call->query; NULL: none are read */
+    const Schema *body;    /* the body, for the documentation; NULL: see body_schema */
+    bool reads_query;      /* by itself: `query` is for the documentation alone */
+    const char *body_types[ROUTE_BODY_TYPES_MAX]; /* media types it takes; none: JSON */
     const char *body_schema; /* JSON Schema text of the body where no Schema says it; NULL: none */
+    bool takes_input;        /* the body may be the input of the handler that the path names */
     bool needs_body;         /* a request without a length is answered 411 */
     size_t body_bytes_max;   /* 0 means the server's limit */
     const char
@@ -77,8 +81,10 @@ typedef struct RouteGroup {
  * finds it. */
 typedef struct CallNotes {
     char request_id[CALL_REQUEST_ID_BYTES]; /* the client's, or ours; NUL-terminated */
-    uint32_t methods; /* that the path offers, when the method was not among them */
-    Str details;      /* JSON object for the error's `details`; empty for none */
+    uint32_t methods;  /* that the path offers, when the method was not among them */
+    int64_t retry_s;   /* for Retry-After, where one is sent; 0: a second */
+    Str cache_control; /* of an error's answer; empty: none is sent */
+    Str details;       /* JSON object for the error's `details`; empty for none */
     const Route *route;
     Str params[ROUTE_PARAMS_MAX]; /* as they stand in the path */
     size_t n_params;

@@ -22,10 +22,16 @@
 #include "codec/url.h"
 #include "gen/routes.h"
 #include "serve/serve_int.h"
+#include "worker/box.h"
+#include "worker/runner.h"
 
 #define OJS_VERSION       "1.0"
 #define OJS_CONTENT_TYPE  "application/openjobspec+json"
 #define JSON_CONTENT_TYPE "application/json"
+
+/* A larger body is refused before it is read where it would be refused behind it; for a smaller one
+ * that would cost the connection more than the body. */
+#define BODY_WORTH_BYTES  (64 << 10)
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
@@ -60,6 +66,38 @@ static CallNotes *notes_of(const HttpRequest *request)
     return request->route;
 }
 
+/* Whether the line for boxes would be closed to a run of HANDLER. */
+static int ask_boxes(const Serve *serve, const Handler *handler, CallNotes *notes)
+{
+    const RunDoors *doors = serve->opts.doors;
+    int64_t wait_ms;
+
+    if (handler->cost != HANDLER_BOX || !doors || !doors->boxes)
+        return 0;
+    wait_ms = box_pool_refuses_ms(doors->boxes);
+    if (wait_ms == 0)
+        return 0;
+    notes->retry_s = (wait_ms + 999) / MS_PER_S;
+    metrics_add_label(METRIC_BOX_REFUSED, str_from_c(handler->type), 1);
+    return fail(-ERR_BUSY, "too many runs wait for boxes; it would take about %lld ms",
+                (long long) wait_ms);
+}
+
+/* A run whose body is still to come: how large it may be, and whether it is worth sending. */
+static int judge_input(Serve *serve, HttpRequest *request, CallNotes *notes)
+{
+    const Handler *handler = serve_find_handler(serve, notes->params[0]);
+    int r;
+
+    if (!handler || !handler->takes_body)
+        return 0;
+    request->body_bytes_max = LIMIT_SERVE_INPUT_BYTES;
+    if (request->body_left <= BODY_WORTH_BYTES)
+        return 0;
+    r = serve_may_run(serve);
+    return r < 0 ? r : ask_boxes(serve, handler, notes);
+}
+
 static int on_head(void *ctx, HttpRequest *request)
 {
     Serve *serve = ctx;
@@ -76,7 +114,7 @@ static int on_head(void *ctx, HttpRequest *request)
     if (notes->route && notes->route->body_bytes_max)
         request->body_bytes_max = notes->route->body_bytes_max;
     request->is_body_required = notes->route && notes->route->needs_body;
-    return 0;
+    return notes->route && notes->route->takes_input ? judge_input(serve, request, notes) : 0;
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -100,16 +138,24 @@ static void common_headers(const HttpRequest *request, HttpResponse *response, c
         http_response_header(response, "OJS-Version", str_from_c(OJS_VERSION));
 }
 
-/* The headers that go with a status: Allow, Retry-After. */
+/* The headers that go with a status: Allow, Retry-After, and how long it counts. */
 static void status_headers(HttpResponse *response, int status, const CallNotes *notes)
 {
-    char methods[96];
+    char methods[96], seconds[24];
+    int n;
 
     if (status == 405 && notes)
         http_response_header(response, "Allow",
                              router_methods_text(notes->methods, methods, sizeof(methods)));
-    if (status == 429 || status == 503 || status == 507)
-        http_response_header(response, "Retry-After", str_from_c("1"));
+    if (status == 401)
+        http_response_header(response, "WWW-Authenticate", str_from_c("Token realm=\"sluice\""));
+    if (notes && notes->cache_control.len > 0)
+        http_response_header(response, "Cache-Control", notes->cache_control);
+    if (status == 429 || status == 503 || status == 507) {
+        n = snprintf(seconds, sizeof(seconds), "%lld",
+                     (long long) MAX(notes ? notes->retry_s : 1, INT64_C(1)));
+        http_response_header(response, "Retry-After", str_from(seconds, (size_t) n));
+    }
 }
 
 void serve_error_page(Serve *serve, const HttpRequest *request, HttpResponse *response, int status,
@@ -264,7 +310,7 @@ static int query_to_json(Call *call, const Schema *schema, Buf *out)
 
 static int bind_query(Call *call)
 {
-    const Schema *schema = call->route->query;
+    const Schema *schema = call->route->reads_query ? NULL : call->route->query;
     SchemaDecodeOpts opts = { .source = "query" };
     AUTO(buf_deinit) Buf text = { 0 };
     void *bound;

@@ -11,6 +11,7 @@
 #include "net/http_client.h"
 #include "net/http_server.h"
 #include "queue/queue.h"
+#include "rows/door.h"
 
 #include <sluice/handler.h>
 
@@ -24,9 +25,12 @@ typedef struct ServeOpts {
     Queues *queues;                 /* borrowed */
     const Handler *const *handlers; /* borrowed, as is each */
     size_t n_handlers;
-    HttpClient *http;      /* of this loop, for direct runs; may be NULL */
-    const RunDoors *doors; /* for its runs; may be NULL */
-    struct Events *events; /* of all loops, borrowed; may be NULL */
+    HttpClient *http;                 /* of this loop, for direct runs; may be NULL */
+    const RunDoors *doors;            /* for its runs; may be NULL */
+    struct Events *events;            /* of all loops, borrowed; may be NULL */
+    struct PipelineSet *pipeline_set; /* of loop 0, borrowed; may be NULL */
+    struct Pictures *pictures;        /* by URL, on loop 0; borrowed; may be NULL */
+    Doors *pipelines; /* that take rows over HTTP, on loop 0; borrowed; may be NULL */
 
     bool only_probes; /* routes that are probes, nothing else */
 

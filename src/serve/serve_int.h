@@ -44,6 +44,20 @@ struct Serve {
 /* The handler of TYPE, or NULL. Borrowed. */
 const Handler *serve_find_handler(const Serve *serve, Str type);
 
+typedef struct Run Run;
+
+/* Whether a further direct run may begin now: 0 or -ERR_BUSY. */
+MUST int serve_may_run(const Serve *serve);
+
+/* Whether the body of a direct run of HANDLER is its input, and the query its arguments. */
+bool run_bytes_is_meant(const Call *call, const Handler *handler);
+
+/* Fill in RUN's arguments and input from CALL. 0, or an error for the client. */
+MUST int run_bytes_read(Call *call, const Handler *handler, Run *run);
+
+/* Answer with what RUN gave. */
+MUST int run_bytes_answer(Call *call, const Run *run);
+
 /* Fill RESPONSE with the error page for R and its words. */
 void serve_error_page(Serve *serve, const HttpRequest *request, HttpResponse *response, int status,
                       const Err *err);

@@ -4,7 +4,10 @@
 #include "base/limits.h"
 #include "base/macro.h"
 #include "base/metrics.h"
+#include "pipeline/pipeline_set.h"
 #include "serve/serve_int.h"
+#include "worker/box.h"
+#include "worker/runner.h"
 
 #include <sluice/version.h>
 
@@ -61,6 +64,58 @@ static const char *first_broken(const StoreNote *notes, size_t n)
     return "";
 }
 
+/* How the pipelines go, for people: one that waits for its sink does not make the engine unready.
+ * On loop 0, where they are. */
+SUSPENDS static int write_pipelines(void *arg)
+{
+    Call *call = arg;
+    const PipelineSet *set = call->serve->opts.pipeline_set;
+
+    json_write_key(&call->out, "pipelines");
+    json_write_object(&call->out);
+    for (size_t i = 0; i < pipeline_set_count(set); i++) {
+        const PipelineEntry *entry = pipeline_set_at(set, i);
+
+        json_write_key_str(&call->out, pipeline_entry_name(entry));
+        json_write_str(&call->out, str_from_c(pipeline_entry_state(entry)));
+    }
+    json_write_object_end(&call->out);
+    return 0;
+}
+
+/* The boxes, for people: which walls the kernel does not offer, and why none starts. */
+SUSPENDS static int write_boxes(Call *call)
+{
+    const RunDoors *doors = call->serve->opts.doors;
+    JsonWriter *out = &call->out;
+    BoxPoolStats stats;
+    int r;
+
+    if (!doors || !doors->boxes)
+        return 0;
+    r = box_pool_stats(doors->boxes, &stats);
+    if (r < 0)
+        return r;
+    json_write_key(out, "boxes");
+    json_write_object(out);
+    json_write_member_i64(out, "alive", (int64_t) stats.boxes);
+    json_write_member_i64(out, "most", (int64_t) stats.boxes_max);
+    json_write_member_i64(out, "busy", (int64_t) stats.busy);
+    json_write_member_i64(out, "waiting", (int64_t) stats.waiting);
+    if (stats.is_known) {
+        json_write_key(out, "missing_walls");
+        json_write_array(out);
+        for (unsigned i = 0; box_wall_name(i); i++)
+            if (stats.missing & UINT32_C(1) << i)
+                json_write_str(out, str_from_c(box_wall_name(i)));
+        json_write_array_end(out);
+    }
+    if (stats.trouble[0])
+        json_write_member_c(out, "trouble", stats.trouble);
+    json_write_object_end(out);
+    return 0;
+}
+
 SUSPENDS static int get_readyz(Call *call)
 {
     Serve *serve = call->serve;
@@ -87,6 +142,14 @@ SUSPENDS static int get_readyz(Call *call)
     json_write_array_end(out);
     json_write_member_c(out, "store", queue_store_name(serve->opts.queues));
     is_ready &= write_notes(out, notes, n);
+    if (serve->opts.pipeline_set) {
+        r = sl_call_on(0, write_pipelines, call, "pipelines");
+        if (r < 0)
+            return r;
+    }
+    r = write_boxes(call);
+    if (r < 0)
+        return r;
     json_write_member_c(out, "status", is_ready ? "ready" : "not ready");
     json_write_object_end(out);
     if (!is_ready)

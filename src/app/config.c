@@ -11,19 +11,24 @@
 #include "base/log.h"
 #include "base/macro.h"
 #include "base/text.h"
+#include "codec/suggest.h"
 #include "codec/url.h"
 #include "codec/yaml.h"
+#include "gen/handlers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DAY_MS INT64_C(86400000)
+#define DAY_MS        INT64_C(86400000)
+#define TYPE_RUNS_MAX 100000 /* as many as workers */
 
 static const char *const level_names[] = { "debug", "info", "warn", "error", "off", NULL };
 static const char *const format_names[] = { "auto", "logfmt", "json", NULL };
+static const char *const wall_names[] = { "filter", "all", "any", NULL }; /* BoxWalls */
 static const SchemaField queue_item = ITEM(STR, .pattern = SCHEMA_QUEUE_NAME,
                                            .range = RANGE(1, 128));
 
+static const SchemaField pipeline_item = ITEM(STR, .range = RANGE(1, 4096));
 static const SchemaField database_item = ITEM(STR, .range = RANGE(1, 1024));
 
 static const SchemaField config_fields[] = {
@@ -86,6 +91,12 @@ static const SchemaField config_fields[] = {
     FIELD_LIST(EngineConfig, rows_databases, &database_item,
                "the URL of a database that jobs may write rows to", .range = RANGE(0, 64),
                .flag = "rows-database"),
+    FIELD_LIST(EngineConfig, pipelines, &pipeline_item,
+               "a file with a pipeline to run beside the queue; see `sluice ingest`",
+               .range = RANGE(0, LIMIT_ENGINE_PIPELINES), .flag = "pipeline", .holder = "FILE"),
+    FIELD_JSON(EngineConfig, handlers,
+               "programs as handlers, by type; in the file only: see docs/guide/any-language.md",
+               .range = RANGE(0, LIMIT_YAML_BYTES), .holder = "..."),
     FIELD_BOOL(EngineConfig, reuse_port, "share the port with other processes (SO_REUSEPORT)"),
     FIELD_STR(EngineConfig, handover,
               "a Unix socket: the next engine that is started with it takes over the port, and "
@@ -94,6 +105,33 @@ static const SchemaField config_fields[] = {
     FIELD_DURATION(EngineConfig, wait_for_store_ms, "wait_for_store",
                    "how long to wait for a store that another process has open, or that is away",
                    .range = RANGE(0, DAY_MS), .default_text = "0s"),
+    FIELD_MAP(EngineConfig, type_limits,
+              "runs of a type at once in this process; further ones wait without holding back "
+              "other types",
+              .flag = "type-limit", .holder = "TYPE=N", .takes_values = true,
+              .range = RANGE(0, LIMIT_TYPE_LIMITS)),
+    FIELD_INT(EngineConfig, boxes,
+              "boxes (processes for hostile input) at once; 0 is one for every processor",
+              .range = RANGE(0, 256), .default_text = "0"),
+    FIELD_INT(EngineConfig, boxes_ready,
+              "boxes that are started beforehand and kept while there is nothing to do",
+              .range = RANGE(0, 256), .default_text = "0"),
+    FIELD_INT(EngineConfig, box_memory_mib,
+              "MiB of memory that all runs in boxes may reserve together",
+              .range = RANGE(16, 1 << 20), .default_text = "512"),
+    FIELD_INT(EngineConfig, box_waiting, "runs that may wait for a box; beyond it 429",
+              .range = RANGE(1, 100000), .default_text = "1024"),
+    FIELD_DURATION(EngineConfig, box_wait_ms, "box_wait",
+                   "the longest wait for a box that a direct run is let in for; beyond it 429",
+                   .range = RANGE(1, DAY_MS), .default_text = "30s"),
+    FIELD_INT(EngineConfig, box_runs,
+              "runs in one box, which is replaced then; 1 gives each run its own",
+              .range = RANGE(1, 1000000000), .default_text = "10000"),
+    FIELD_ENUM(EngineConfig, box_walls, wall_names,
+               "what the kernel must offer for a box to be used: the filter of system calls, all "
+               "walls (else the engine does not start), or whatever there is",
+               .default_text = "filter"),
+    FIELD_OBJECT(EngineConfig, images, &images_config_schema, "pictures by signed URLs"),
 };
 
 const Schema engine_config_schema = SCHEMA(EngineConfig, config_fields, "Settings of an engine.");
@@ -259,6 +297,68 @@ static int read_weights(Arena *arena, EngineConfig *config)
     return 0;
 }
 
+/* ---- types and boxes ------------------------------------------------------------------------- */
+
+static const Handler *find_handler(const ProgramTable *table, Str type)
+{
+    for (size_t i = 0; i < table->n_handlers; i++) {
+        if (str_eq_c(type, table->handlers[i]->type))
+            return table->handlers[i];
+    }
+    return NULL;
+}
+
+static int fail_type(const ProgramTable *table, Str type)
+{
+    Suggest suggest = { .word = type };
+    const char *head = "";
+
+    for (size_t i = 0; i < table->n_handlers; i++) {
+        if (!table->handlers[i]->is_for_tests)
+            suggest_consider(&suggest, str_from_c(table->handlers[i]->type));
+    }
+    if (suggest.best.len)
+        head = "; did you mean ";
+    return fail(-ERR_CONFIG, "type_limits: there is no handler \"%.*s\"%s%.*s",
+                (int) MIN(type.len, (size_t) 128), type.data, head, (int) suggest.best.len,
+                suggest.best.data);
+}
+
+static int read_type_limits(Arena *arena, EngineConfig *config)
+{
+    const SchemaPairs *given = &config->type_limits;
+    TypeLimit *limits = arena_zalloc(arena, (given->len + 1) * sizeof(TypeLimit));
+
+    for (size_t i = 0; i < given->len; i++) {
+        const SchemaPair *pair = &given->items[i];
+        const Handler *handler = find_handler(&config->programs, pair->name);
+        uint64_t n = 0;
+
+        if (!handler)
+            return fail_type(&config->programs, pair->name);
+        if (str_to_u64(pair->value, TYPE_RUNS_MAX, &n) < 0 || n == 0)
+            return fail(-ERR_CONFIG, "type_limits: %s: must be a number from 1 to %d, got \"%.*s\"",
+                        handler->type, TYPE_RUNS_MAX, (int) MIN(pair->value.len, (size_t) 64),
+                        pair->value.data);
+        for (size_t k = 0; k < i; k++) {
+            if (str_eq(given->items[k].name, pair->name))
+                return fail(-ERR_CONFIG, "type_limits: %s: stands there twice", handler->type);
+        }
+        limits[i] = (TypeLimit){ .type = handler->type, .runs_max = n };
+    }
+    config->limits = limits;
+    config->n_limits = given->len;
+    return 0;
+}
+
+static int check_boxes(const EngineConfig *config)
+{
+    if (config->boxes > 0 && config->boxes_ready > config->boxes)
+        return fail(-ERR_CONFIG, "boxes_ready: %lld are more than there may be (boxes: %lld)",
+                    (long long) config->boxes_ready, (long long) config->boxes);
+    return 0;
+}
+
 /* ---- settling -------------------------------------------------------------------------------- */
 
 /* What the settings mean, once all of them are known. */
@@ -274,6 +374,12 @@ static int digest_settings(Arena *arena, EngineConfig *config)
         return fail(-ERR_CONFIG, "queues: say either --queue for each, or --queues with all");
     if (config->queue_weights.len)
         r = read_weights(arena, config);
+    if (r == 0)
+        r = read_type_limits(arena, config);
+    if (r == 0)
+        r = check_boxes(config);
+    if (r == 0)
+        r = images_settle(arena, &config->images);
     if (r < 0)
         return r;
     return config->store_file.len ? config_store_file(arena, config->store_file, &config->store)
@@ -292,6 +398,10 @@ static int read_settings(Arena *arena, const EngineConfig *flags, Str given,
     int r;
 
     *ret_config = *flags;
+    ret_config->programs = (ProgramTable){ .handlers = handlers_table,
+                                           .n_handlers = handlers_count };
+    if (flags->handlers.value)
+        return fail(-ERR_USAGE, "--handlers: programs are declared in the file of --config");
     if (!flags->config.len)
         return 0;
     r = read_file(arena, flags->config, &text);
@@ -306,8 +416,12 @@ static int read_settings(Arena *arena, const EngineConfig *flags, Str given,
     if (r < 0)
         return r;
     merge(&out, yaml.json.root, given_doc.root);
-    return schema_decode_text(arena, &engine_config_schema, arena_copy(arena, buf_str(&merged)),
-                              ret_config, NULL);
+    r = schema_decode_text(arena, &engine_config_schema, arena_copy(arena, buf_str(&merged)),
+                           ret_config, NULL);
+    if (r < 0)
+        return r;
+    return programs_read(arena, &yaml, json_find(yaml.json.root, "handlers"), handlers_table,
+                         handlers_count, &ret_config->programs);
 }
 
 int config_settle(Arena *arena, const EngineConfig *flags, Str given, EngineConfig *ret_config)
@@ -315,4 +429,18 @@ int config_settle(Arena *arena, const EngineConfig *flags, Str given, EngineConf
     int r = read_settings(arena, flags, given, ret_config);
 
     return r < 0 ? r : digest_settings(arena, ret_config);
+}
+
+int config_read_programs(Arena *arena, const char *file, ProgramTable *ret_table)
+{
+    YamlDoc yaml;
+    Str text;
+    int r;
+
+    r = read_file(arena, str_from_c(file), &text);
+    if (r == 0)
+        r = yaml_parse(arena, text, file, &yaml);
+    return r < 0 ? r
+                 : programs_read(arena, &yaml, json_find(yaml.json.root, "handlers"),
+                                 handlers_table, handlers_count, ret_table);
 }

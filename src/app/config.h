@@ -6,11 +6,14 @@
  */
 #pragma once
 
+#include "app/images.h"
 #include "base/arena.h"
+#include "handlers/exec/program.h"
+#include "worker/type_limits.h"
 
 #include <sluice/schema.h>
 
-typedef struct EngineConfig {
+struct EngineConfig {
     Str listen;          /* ADDR:PORT; empty: CONFIG_LISTEN, and nowhere for workers alone */
     Str store;           /* lmdb:DIR, memory:, redis://…; after config_settle with its secrets */
     Str store_file;      /* a file with that text; empty: none */
@@ -36,15 +39,31 @@ typedef struct EngineConfig {
     bool allow_private;
     Str rows_dir;
     SchemaList rows_databases; /* of Str */
+    SchemaList pipelines;      /* of Str: files of pipelines to run */
+    SchemaJson handlers;       /* as written; `programs` is what it means */
     bool reuse_port;
     Str handover; /* the Unix socket where a successor asks for the listening sockets */
     int64_t wait_for_store_ms;
+    SchemaPairs type_limits; /* as written; `limits` is what it means */
+    int64_t boxes;           /* 0: one for each processor */
+    int64_t boxes_ready;
+    int64_t box_memory_mib;
+    int64_t box_waiting;
+    int64_t box_wait_ms;
+    int64_t box_runs;
+    int box_walls; /* BoxWalls */
+    ImagesConfig images;
 
     /* What config_settle makes of `queues` and `queue_weights`. */
     const Str *queue_names;
     const uint32_t *weights; /* one for each name; NULL: the names are in order of preference */
     size_t n_queue_names;
-} EngineConfig;
+
+    const TypeLimit *limits; /* of `type_limits` */
+    size_t n_limits;
+
+    ProgramTable programs; /* the handlers, those of the file behind those built in */
+};
 
 #define CONFIG_LISTEN "127.0.0.1:7584"
 
@@ -58,6 +77,10 @@ extern const Schema engine_config_schema;
  */
 MUST int config_settle(Arena *arena, const EngineConfig *flags, Str given,
                        EngineConfig *ret_config);
+
+/* The handlers built in, and behind them those that FILE declares; the rest of FILE does not count.
+ * 0 or -ERR_CONFIG. */
+MUST int config_read_programs(Arena *arena, const char *file, ProgramTable *ret_table);
 
 /*
  * The URL of a store as it is written: `${NAME}` is a variable of the environment, `$$` a dollar

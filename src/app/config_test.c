@@ -181,6 +181,39 @@ TEST(queues_with_weights)
     EXPECT_ERR(SETTLE(NULL, &config, "--queues", "a", "--queue", "b"), -ERR_CONFIG, "either");
 }
 
+/* Would catch a limit that is taken for another type's, for none, or for nothing. */
+TEST(limits_of_types)
+{
+    AUTO(arena_deinit) Arena arena = { 0 };
+    static const char file[] = "type_limits: {image: 1, digest: 20}\nboxes_ready: 1\n";
+    EngineConfig config;
+
+    EXPECT_OK(SETTLE(file, &config, "--boxes", "2"));
+    EXPECT_EQ(config.boxes_ready, 1);
+    REQUIRE(config.n_limits == 2);
+    EXPECT_C(config.limits[0].type, "image");
+    EXPECT_EQ(config.limits[0].runs_max, 1);
+    EXPECT_C(config.limits[1].type, "digest");
+    EXPECT_EQ(config.limits[1].runs_max, 20);
+    EXPECT_OK(SETTLE(file, &config, "--type-limit", "image=3"));
+    REQUIRE(config.n_limits == 1);
+    EXPECT_EQ(config.limits[0].runs_max, 3);
+    EXPECT_OK(SETTLE("type_limits: {thumb: 2}\n"
+                     "handlers: {thumb: {summary: x, command: [cat]}}\n",
+                     &config, "--boxes", "1"));
+    EXPECT_EQ(config.n_limits, 1);
+
+    EXPECT_ERR(SETTLE(NULL, &config, "--type-limit", "imgae=1"), -ERR_CONFIG,
+               "there is no handler \"imgae\"; did you mean image");
+    EXPECT_ERR(SETTLE(NULL, &config, "--type-limit", "image=0"), -ERR_CONFIG,
+               "type_limits: image: must be a number from 1 to 100000, got \"0\"");
+    EXPECT_ERR(SETTLE(NULL, &config, "--type-limit", "image=x"), -ERR_CONFIG, "image");
+    EXPECT_ERR(SETTLE("type_limits: {image: [1, 2]}\n", &config, "--boxes", "1"), -ERR_CONFIG,
+               "image: stands there twice");
+    EXPECT_ERR(SETTLE(file, &config, "--boxes", "1", "--boxes-ready", "2"), -ERR_CONFIG,
+               "boxes_ready");
+}
+
 /* Would catch a password that changes what the URL says, and a variable that is not there. */
 TEST(secrets_of_the_store)
 {

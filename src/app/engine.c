@@ -15,25 +15,16 @@
  * A part lives on its own loop, in a fiber that starts it, waits to be told to stop, and stops it.
  * Loop 0 owns the store's queues; the parts borrow them, and have all ended before they close.
  */
-#include "app/engine.h"
+#include "app/engine_int.h"
 
-#include "app/handover.h"
-#include "app/notify.h"
-#include "app/rows_rule.h"
+#include "app/hangup.h"
 #include "app/shared_dir.h"
-#include "base/assert.h"
-#include "base/err.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "gen/handlers.h"
-#include "net/http_client.h"
-#include "net/listener.h"
-#include "queue/queue.h"
-#include "serve/events.h"
-#include "serve/serve.h"
-#include "worker/runner.h"
-#include "worker/worker.h"
+#include "worker/box.h"
+#include "worker/burns.h"
+#include "worker/type_limits.h"
 
 #include <sluice/rt.h>
 #include <sluice/version.h>
@@ -44,216 +35,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define HOST_BYTES      65
-#define STORE_RETRY_MS  200
-#define RETIRE_MS       5000 /* for connections to end by themselves when others serve the port */
-#define RETIRE_LOOK_MS  20
-#define LISTEN_TRIES    20
-#define LISTEN_PAUSE_MS 50
-#define SERVE_GRACE_MS  2000 /* for requests in progress, once the workers have stopped */
-
-typedef struct Engine Engine;
-
-/* What runs on one loop. */
-typedef struct Part {
-    Engine *engine;
-    size_t index;
-    bool has_started;
-    sl_event stop;   /* on the part's loop */
-    sl_future ready; /* on loop 0: 0, or why it did not start */
-    sl_task ready_task;
-    int ready_r;
-    Err ready_err;
-
-    Listener *listener;
-    HttpClient *http;
-    Serve *serve;
-    Worker *worker;
-} Part;
-
-struct Engine {
-    const EngineConfig *config;
-    EngineFace face;
-    bool has_listener;
-    bool is_shared;    /* the store is elsewhere: others may work on it too */
-    Handover handover; /* the sockets that were given to this engine */
-    bool is_kept;      /* the sockets are open elsewhere too: closing ours loses no connection */
-    bool is_handed;    /* a successor has them */
-    int successor;     /* the connection to it; -1 */
-    Notify notify;
-    char host[HOST_BYTES];
-    RunDoors doors;
-    Queues *queues;
-    Events *events;
-    NetAddress address; /* what loop 0 listens on, the port filled in */
-    Part *parts;
-    size_t n_parts;
-    char url[NET_ADDRESS_TEXT_MAX + 16];
-    char source[NET_ADDRESS_TEXT_MAX + 16];
-    sl_event stopping;
-};
-
-/* ---- a part ---------------------------------------------------------------------------------- */
-
-/*
- * Listen, and try again for a second when that fails: the kernel closes the sockets of a killed
- * engine's io_uring a little after the process has ended, and whoever restarts it at once must not
- * find its port taken.
- */
-SUSPENDS static int listen_patiently(const NetAddress *address, const ListenerOpts *opts,
-                                     Listener **ret_listener)
-{
-    for (int tries = 0;; tries++) {
-        int r = listener_open(address, opts, ret_listener);
-        Err err;
-
-        if (r == 0 || tries == LISTEN_TRIES)
-            return r;
-        err_take(r, &err);
-        r = sl_sleep_ms(LISTEN_PAUSE_MS);
-        if (r < 0)
-            return r;
-    }
-}
-
-SUSPENDS static int part_listen(Part *part)
-{
-    Engine *engine = part->engine;
-    ListenerOpts opts = { .is_exclusive = engine->n_parts == 1 && !engine->config->reuse_port };
-    size_t given = engine->handover.n;
-    int r;
-
-    if (given > 0 && part->index < given) {
-        r = listener_adopt(engine->handover.sockets[part->index], &part->listener);
-        engine->handover.sockets[part->index] = -1;
-    } else if (given > 0) {
-        r = listener_clone(engine->parts[part->index % given].listener, &part->listener);
-    } else {
-        r = listen_patiently(&engine->address, &opts, &part->listener);
-    }
-    if (r == 0 && part->index == 0)
-        engine->address = part->listener->address;
-    return r;
-}
-
-SUSPENDS static int part_serve(Part *part, sl_nursery *nursery)
-{
-    Engine *engine = part->engine;
-    const EngineConfig *config = engine->config;
-    HttpClientOpts http = { .user_agent = "sluice/" SLUICE_VERSION,
-                            .policy = config->allow_private ? HTTP_POLICY_ALLOW_ALL
-                                                            : HTTP_POLICY_DENY_PRIVATE };
-    ServeOpts serve = { .queues = engine->queues,
-                        .doors = &engine->doors,
-                        .events = engine->events,
-                        .handlers = handlers_table,
-                        .n_handlers = handlers_count,
-                        .only_probes = engine->face == ENGINE_WORKERS,
-                        .http_limits = { .connections_max = (size_t) config->connections } };
-    int r;
-
-    r = http_client_start(&part->http, nursery, &http);
-    serve.http = part->http;
-    if (r < 0 || !engine->has_listener)
-        return r;
-    r = part_listen(part);
-    if (r == 0)
-        r = serve_start(&part->serve, nursery, part->listener, &serve);
-    return r;
-}
-
-SUSPENDS static int part_work(Part *part, sl_nursery *nursery)
-{
-    const EngineConfig *config = part->engine->config;
-    char name[HOST_BYTES + 64];
-    size_t share = ((size_t) config->workers + part->engine->n_parts - 1) / part->engine->n_parts;
-    WorkerOpts opts = { .queues = part->engine->queues,
-                        .doors = &part->engine->doors,
-                        .handlers = handlers_table,
-                        .n_handlers = handlers_count,
-                        .http = part->http,
-                        .slots = share,
-                        .queue_names = config->queue_names,
-                        .n_queue_names = config->n_queue_names,
-                        .queue_weights = config->weights,
-                        .host = part->engine->host,
-                        .name = name,
-                        .hears_events = part->index == 0 };
-
-    if (config->workers == 0)
-        return 0;
-    (void) snprintf(name, sizeof(name), "worker-%s-%d-%zu", part->engine->host, (int) getpid(),
-                    part->index);
-    return worker_start(&part->worker, nursery, &opts);
-}
-
-static void on_ready(sl_task *task)
-{
-    Part *part = CONTAINER_OF(task, Part, ready_task);
-
-    sl_future_set(&part->ready, part->ready_r, NULL);
-}
-
-/* Tell loop 0 how the start went. */
-static void part_tell(Part *part, int r)
-{
-    part->ready_r = r;
-    if (r < 0)
-        err_take(r, &part->ready_err);
-    part->ready_task = (sl_task){ .fn = on_ready };
-    sl_post(sl_loop_at(0), &part->ready_task);
-}
-
-SUSPENDS static int wait_for_clients(void *arg)
-{
-    const Part *part = arg;
-    int r = 0;
-
-    while (r == 0 && serve_connections(part->serve) > 0)
-        r = sl_sleep_ms(RETIRE_LOOK_MS);
-    return r;
-}
-
-/* Clients are told to come anew, and given the time to hear it where somebody else serves them. */
-SUSPENDS static void part_retire(Part *part)
-{
-    const Engine *engine = part->engine;
-
-    serve_retire(part->serve, !engine->is_handed && !engine->is_kept);
-    if (engine->is_handed || engine->is_kept || engine->config->reuse_port)
-        (void) sl_with_timeout(RETIRE_MS, wait_for_clients, part); /* the rest is cut */
-}
-
-SUSPENDS static void part_stop(Part *part)
-{
-    const Engine *engine = part->engine;
-
-    worker_stop(part->worker, engine->config->drain_ms);
-    part->worker = NULL;
-    if (part->serve)
-        part_retire(part);
-    serve_stop(part->serve, engine->is_handed ? engine->config->drain_ms : SERVE_GRACE_MS);
-    listener_close(part->listener);
-    http_client_stop(part->http);
-}
-
-/* The fiber a part lives in, on its loop. */
-SUSPENDS static int part_run(void *arg)
-{
-    Part *part = arg;
-    sl_nursery *nursery = sl_nursery_open(.name = "part", .keep_going = true);
-    int r;
-
-    r = part_serve(part, nursery);
-    if (r == 0)
-        r = part_work(part, nursery);
-    part_tell(part, r);
-    if (r == 0)
-        r = sl_event_wait(&part->stop);
-    part_stop(part);
-    sl_nursery_close(nursery);
-    return r == -ECANCELED ? r : 0;
-}
+#define STORE_RETRY_MS 200
 
 /* The fiber on loop 0 that owns a part elsewhere. */
 SUSPENDS static int part_host(void *arg)
@@ -261,32 +43,6 @@ SUSPENDS static int part_host(void *arg)
     Part *part = arg;
 
     return sl_call_on(part->index, part_run, part, "part");
-}
-
-/* First word to stop: nothing new is begun. */
-static int part_drain(void *arg)
-{
-    Part *part = arg;
-
-    const Engine *engine = part->engine;
-
-    if (part->serve && !engine->is_handed)
-        serve_set_unready(part->serve, "stopping");
-    else if (part->serve && engine->is_shared)
-        serve_retire(part->serve, false);
-    if (part->worker)
-        worker_drain(part->worker);
-    sl_event_set(&part->stop);
-    return 0;
-}
-
-static int part_hurry(void *arg)
-{
-    Part *part = arg;
-
-    if (part->worker)
-        worker_hurry(part->worker);
-    return 0;
 }
 
 SUSPENDS static void tell_parts(Engine *engine, sl_fn what)
@@ -329,7 +85,7 @@ SUSPENDS static int probe_port(Engine *engine)
     if (engine->n_parts == 1 || net_address_port(&engine->address) == 0 || engine->handover.n > 0 ||
         engine->config->reuse_port)
         return 0;
-    r = listen_patiently(&engine->address, &opts, &listener);
+    r = engine_listen(&engine->address, &opts, &listener);
     listener_close(listener);
     return r;
 }
@@ -352,12 +108,9 @@ SUSPENDS static int write_port_file(const Engine *engine)
 static void announce(Engine *engine)
 {
     const char *store = queue_store_name(engine->queues);
-    char text[NET_ADDRESS_TEXT_MAX];
-    Str address = net_address_format(&engine->address, text);
 
     if (engine->has_listener)
-        (void) snprintf(engine->url, sizeof(engine->url), "http://%.*s", (int) address.len,
-                        address.data);
+        engine_make_url(engine);
     if (engine->face == ENGINE_WORKERS)
         (void) fprintf(stderr, "sluice: working on the store %s\n", store);
     if (engine->has_listener)
@@ -456,7 +209,7 @@ SUSPENDS static int open_handover(Engine *engine, Listener **ret_listener)
     (void) snprintf(text, sizeof(text), "unix:%.*s", (int) engine->config->handover.len,
                     engine->config->handover.data);
     r = net_address_parse(str_from_c(text), &address);
-    return r < 0 ? r : listen_patiently(&address, &opts, ret_listener);
+    return r < 0 ? r : engine_listen(&address, &opts, ret_listener);
 }
 
 /* Have the engine before this one stop, and stop when the next one says so. */
@@ -529,21 +282,43 @@ SUSPENDS static int watch_alive(void *arg)
 static uint64_t stop_signals(void)
 {
     uint64_t signals = 1ULL << SIGTERM | 1ULL << SIGINT;
-    struct sigaction hangup;
 
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
-        signals |= 1ULL << SIGHUP;
-    return signals;
+    return hangup_is_ignored() ? signals : signals | 1ULL << SIGHUP;
+}
+
+SUSPENDS static int reload(void *arg)
+{
+    Engine *engine = arg;
+
+    pipelines_reload(engine->pipelines);
+    return 0;
+}
+
+/* Wait for a signal that stops. SIGHUP does not, where there are pipelines to be read again and the
+ * terminal is still there. */
+SUSPENDS static int wait_for_stop(Engine *engine, sl_nursery *reloads, int *ret_which)
+{
+    const uint64_t signals = stop_signals();
+    bool had_terminal = hangup_has_terminal();
+
+    for (;;) {
+        int r = sl_signal_wait(signals, ret_which);
+
+        if (r < 0 || *ret_which != SIGHUP || !engine->pipelines || hangup_is_real(had_terminal))
+            return r;
+        (void) sl_spawn(reloads, reload, engine, .name = "reload"); /* it says how it went */
+    }
 }
 
 SUSPENDS static int watch_signals(void *arg)
 {
+    AUTO(sl_nursery_close) sl_nursery *reloads = sl_nursery_open(.name = "reloads");
     const uint64_t signals = stop_signals();
     Engine *engine = arg;
     int which = 0;
     int r;
 
-    r = sl_signal_wait(signals, &which);
+    r = wait_for_stop(engine, reloads, &which);
     if (r < 0)
         return r;
     (void) fprintf(stderr, "sluice: stopping: waiting for running jobs; once more to hurry\n");
@@ -607,7 +382,19 @@ SUSPENDS static int engine_main(void *arg)
 
     engine->parts = mem_new_array(Part, engine->n_parts);
     engine->events = events_new(engine->queues, "sluice://local");
-    r = run_parts(engine);
+    engine->doors.type_limits = type_limits_new(engine->config->limits, engine->config->n_limits);
+    engine->doors.burns = burns_new(engine->n_parts, 0);
+    r = boxes_start(&engine->doors.boxes, nursery, engine->config);
+    if (r == 0 && engine->face != ENGINE_WORKERS)
+        r = images_start(&engine->images, nursery, engine->config, &engine->doors);
+    if (r == 0)
+        r = run_parts(engine);
+    images_stop(engine->images);
+    box_pool_stop(engine->doors.boxes);
+    burns_free(engine->doors.burns);
+    type_limits_free(engine->doors.type_limits);
+    pipeline_set_free(engine->pipelines);
+    doors_free(engine->row_doors);
     events_free(engine->events);
     queue_stop(engine->queues);
     mem_free(engine->parts);
@@ -626,6 +413,15 @@ static size_t count_loops(const Engine *engine)
     if (engine->config->loops > 0)
         loops = (size_t) engine->config->loops;
     return MAX(loops, engine->handover.n);
+}
+
+/* Handlers that burn take at most a thread for each processor, rounded up on each loop; beside them
+ * there are always some for what blocks. */
+static size_t count_pool_threads(size_t loops)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return (size_t) MAX(processors, 1L) + loops - 1 + LIMIT_OFFLOAD_SPARE;
 }
 
 /* What the environment and the store's name say, before anything runs. */
@@ -663,6 +459,14 @@ static int look_around(Engine *engine)
     return r;
 }
 
+static int run_loops(Engine *engine)
+{
+    size_t loops = count_loops(engine);
+
+    return sl_run(engine_main, engine, .loops = loops, .pool_threads = count_pool_threads(loops),
+                  .name = "engine");
+}
+
 int engine_run(const EngineConfig *config, EngineFace face)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
@@ -672,12 +476,16 @@ int engine_run(const EngineConfig *config, EngineFace face)
                       .has_listener = face != ENGINE_WORKERS || config->listen.len > 0,
                       .handover = HANDOVER_NULL,
                       .successor = -1,
-                      .doors = { .ctx = &settled, /* only read */
+                      .doors = { .ctx = &engine.rows_rule, /* only read */
                                  .allow_out = rows_rule_allow,
                                  .is_private_allowed = config->allow_private,
+                                 .is_vector_allowed = config->images.vector,
                                  .shared_dir = shared_dir_make(&arena) } };
     int r;
 
+    if (config->images.jobs_folder.len)
+        engine.doors.files_dir = arena_copy_c(&arena, config->images.jobs_folder);
+    engine.rows_rule = (RowsRule){ .config = &settled, .url = engine.url };
     log_setup((LogLevel) config->log_level, (LogFormat) config->log_format, STDERR_FILENO);
     if (face == ENGINE_API)
         settled.workers = 0;
@@ -685,7 +493,7 @@ int engine_run(const EngineConfig *config, EngineFace face)
         settled.listen = str_from_c(CONFIG_LISTEN);
     r = look_around(&engine);
     if (r == 0)
-        r = sl_run(engine_main, &engine, .loops = count_loops(&engine), .name = "engine");
+        r = run_loops(&engine);
     handover_close(&engine.handover);
     return r;
 }

@@ -1,8 +1,9 @@
 /*
  * One run of a handler in front of a person: `sluice run digest …`, `sluice crawl …`.
  *
- * stdout gets the rows; stderr the handler's log lines and, on a terminal, one line of progress
- * that is drawn anew. The first ^C asks the handler to stop politely, the second ends the process.
+ * stdout gets the rows; stderr the handler's log lines and, on a terminal, its progress, which is
+ * drawn anew: one line, or a picture of a pipeline. The first ^C asks the handler to stop politely,
+ * the second to hurry, if it can; the next ends the process.
  */
 #pragma once
 

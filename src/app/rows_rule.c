@@ -47,15 +47,36 @@ static Str place_below(Arena *arena, Str dir, Str out, const SinkDriver *driver)
                         (int) (out.len - prefix), out.data + prefix);
 }
 
+/* Jobs are pushed where the rule says, and nowhere else: OUT with the engine's own address. */
+static int allow_jobs(const RowsRule *rule, Arena *arena, const SinkSpec *spec, Str *ret_out)
+{
+    if (sink_spec_text(spec, "url").len > 0)
+        return fail(-ERR_FORBIDDEN,
+                    "out: a job may push jobs into its own engine alone; leave "
+                    "url= out of %.*s",
+                    (int) spec->text.len, spec->text.data);
+    if (rule->url[0] == '\0')
+        return fail(-ERR_FORBIDDEN,
+                    "out: this engine has no API of its own that %.*s could push "
+                    "jobs to; run the job where `sluice up` or `serve` runs",
+                    (int) spec->text.len, spec->text.data);
+    *ret_out = arena_printf(arena, "%.*s%surl=%s", (int) spec->text.len, spec->text.data,
+                            str_contains(spec->text, str_from_c("?")) ? "&" : "?", rule->url);
+    return 0;
+}
+
 int rows_rule_allow(void *ctx, Arena *arena, Str out, Str *ret_out)
 {
-    const EngineConfig *config = ctx;
+    const RowsRule *rule = ctx;
+    const EngineConfig *config = rule->config;
     SinkSpec spec;
     int r;
 
     r = sink_spec_parse(arena, out, &spec);
     if (r < 0)
         return r;
+    if (strcmp(spec.driver->name, "jobs") == 0)
+        return allow_jobs(rule, arena, &spec, ret_out);
     if (spec.driver->schemes[0]) {
         if (!is_listed(config, spec.target))
             return fail(-ERR_FORBIDDEN,

@@ -5,11 +5,14 @@
 
 #include "base/test.h"
 
+static const char *url = "";
+
 static int allow(const EngineConfig *config, const char *out, char *placed)
 {
     AUTO(arena_deinit) Arena arena = { 0 };
     Str text;
-    int r = rows_rule_allow((void *) config, &arena, str_from_c(out), &text);
+    RowsRule rule = { .config = config, .url = url };
+    int r = rows_rule_allow(&rule, &arena, str_from_c(out), &text);
 
     if (r == 0)
         (void) snprintf(placed, 200, "%.*s", (int) text.len, text.data);
@@ -49,6 +52,23 @@ TEST(files_stay_below_the_folder)
     EXPECT_ERR(allow(&config, "a/../../prices.csv", placed), -ERR_FORBIDDEN, "..");
     EXPECT_ERR(allow(&config, "/etc/prices.csv", placed), -ERR_FORBIDDEN, "below");
     EXPECT_ERR(allow(&config, "csv:-", placed), -ERR_FORBIDDEN, "");
+}
+
+/* Would catch a job that makes the engine talk to another one, and a type taken for a file. */
+TEST(rows_become_jobs_of_the_same_engine)
+{
+    EngineConfig config = { .rows_dir = STR("/srv/rows") };
+    char placed[200] = "";
+
+    EXPECT_ERR(allow(&config, "jobs:echo", placed), -ERR_FORBIDDEN, "no API of its own");
+    url = "http://127.0.0.1:7584";
+    EXPECT_OK(allow(&config, "jobs:echo", placed));
+    EXPECT_C(placed, "jobs:echo?url=http://127.0.0.1:7584");
+    EXPECT_OK(allow(&config, "jobs:echo?queue=low", placed));
+    EXPECT_C(placed, "jobs:echo?queue=low&url=http://127.0.0.1:7584");
+    EXPECT_ERR(allow(&config, "jobs:echo?url=http://10.0.0.7:7584", placed), -ERR_FORBIDDEN,
+               "leave url= out");
+    url = "";
 }
 
 #if SL_HAVE_PQ

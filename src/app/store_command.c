@@ -32,6 +32,7 @@ typedef struct StoreCommand {
     int64_t drawn_ns;
     bool is_drawn;
     sl_scope scope; /* around the work; ^C cancels it */
+    bool has_scope; /* it is there: a signal may come before the work, or behind it */
     bool is_interrupted;
     int r;
     Err err;
@@ -247,7 +248,11 @@ SUSPENDS static int work_fiber(void *arg)
     int r;
 
     sl_scope_begin(&command->scope);
+    command->has_scope = true;
+    if (command->is_interrupted) /* before there was a scope */
+        sl_scope_cancel(&command->scope);
     r = work(command, nursery);
+    command->has_scope = false;
     if (sl_scope_end(&command->scope, r) == 0 && r < 0 && command->is_interrupted)
         r = fail(-EINTR, "interrupted; run it again and it goes on");
     command->r = r;
@@ -268,7 +273,8 @@ SUSPENDS static int watch_interrupt(void *arg)
     if (r < 0)
         return r;
     command->is_interrupted = true;
-    sl_scope_cancel(&command->scope);
+    if (command->has_scope)
+        sl_scope_cancel(&command->scope);
     return 0;
 }
 

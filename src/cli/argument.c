@@ -253,6 +253,59 @@ static int add_file(Arena *arena, const Handler *handler, const char *name, Str 
     return check(arena, handler, &yaml, *ret_json);
 }
 
+/* The next step of PATH from VALUE: ".name" or "[3]". NULL when it is not there. */
+static Json walk(Json value, Str *path)
+{
+    Str rest = *path, name;
+    size_t len = 0, index = 0;
+
+    if (rest.len > 0 && rest.data[0] == '[') {
+        name = str_cut(str_sub(rest, 1, rest.len), ']', path);
+        for (size_t i = 0; i < name.len; i++)
+            index = index * 10 + (size_t) (name.data[i] - '0');
+        return name.len < 6 && json_is_array(value) && index < json_len(value)
+                   ? json_at(value, index)
+                   : NULL;
+    }
+    if (rest.len > 0 && rest.data[0] == '.')
+        rest = str_sub(rest, 1, rest.len);
+    while (len < rest.len && rest.data[len] != '.' && rest.data[len] != '[')
+        len++;
+    *path = str_sub(rest, len, rest.len);
+    return json_is_object(value) ? json_find_str(value, str_sub(rest, 0, len)) : NULL;
+}
+
+unsigned cli_line_in_file(Arena *arena, const char *name, Str path)
+{
+    YamlDoc *yaml = arena_new(arena, YamlDoc);
+    unsigned line = 0;
+    Str text;
+    Json value;
+    Err err;
+    int r = read_file(arena, name, LIMIT_YAML_BYTES, &text);
+
+    if (r == 0)
+        r = yaml_parse(arena, text, name, yaml);
+    if (r < 0) {
+        err_take(r, &err); /* the caller has better words */
+        return 0;
+    }
+    value = yaml->json.root;
+    while (path.len > 0 && (value = walk(value, &path)))
+        line = yaml_line(yaml, value);
+    return line;
+}
+
+const char *cli_argument_file(const char *const *words, size_t n)
+{
+    return n > 0 && !is_json_text(words[0]) && is_file_name(words[0]) ? words[0] : NULL;
+}
+
+int cli_read_argument_file(Arena *arena, const Handler *handler, const char *name, Str *ret_json)
+{
+    return add_file(arena, handler, name, str_from(NULL, 0), ret_json);
+}
+
 int cli_read_argument(CommandContext *context, const Handler *handler, const Schema *flags,
                       void *ret_flags, const char *const *words, size_t n, Str *ret_json)
 {

@@ -100,18 +100,25 @@ static int find_command(CommandContext *context, Str name, const Command **ret_c
     return unknown_command(context, name, suggest.best);
 }
 
+static const CommandVerb *find_named_verb(const Command *command, Str name)
+{
+    for (size_t i = 0; i < command->n_verbs; i++) {
+        if (command->verbs[i].name && str_eq_c(name, command->verbs[i].name))
+            return &command->verbs[i];
+    }
+    return NULL;
+}
+
 static int find_verb(const Command *command, Str name, const CommandVerb **ret_verb)
 {
     Suggest suggest = { .word = name };
     char where[64];
 
-    for (size_t i = 0; i < command->n_verbs; i++) {
-        if (str_eq_c(name, command->verbs[i].name)) {
-            *ret_verb = &command->verbs[i];
-            return 0;
-        }
+    *ret_verb = find_named_verb(command, name);
+    if (*ret_verb)
+        return 0;
+    for (size_t i = 0; i < command->n_verbs; i++)
         suggest_consider(&suggest, str_from_c(command->verbs[i].name));
-    }
     (void) snprintf(where, sizeof(where), "sluice help %s", command->name);
     if (!name.len)
         return fail(-ERR_USAGE, "%s needs a verb; `%s` lists them", command->name, where);
@@ -242,6 +249,10 @@ static int dispatch(CommandContext *context, const char *const *words, size_t n)
             return r;
         words++;
         n--;
+    } else if (n > 0 && find_named_verb(command, str_from_c(words[0]))) {
+        verb = find_named_verb(command, str_from_c(words[0]));
+        words++;
+        n--;
     }
     return run_verb(context, command, verb, words, n);
 }
@@ -258,10 +269,12 @@ int cli_main(int argc, char **argv, const CommandHost *host)
     r = dispatch(&context, (const char *const *) argv + 1, argc > 0 ? (size_t) argc - 1 : 0);
     if (fflush(stdout) != 0 && r == 0)
         r = fail_errno("write to stdout");
+    else if (ferror(stdout) && r == 0 && context.exit_code == 0)
+        r = fail(-EIO, "not all of the output could be written to stdout");
     if (r == 0)
         return context.exit_code;
     err_take(r, &err);
     if (err.text[0])
         (void) fprintf(stderr, "sluice: %s\n", err.text);
-    return err_exit_code(r);
+    return context.exit_code ? context.exit_code : err_exit_code(r);
 }

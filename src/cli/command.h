@@ -27,8 +27,16 @@ typedef struct HandlerRun {
     Str rows_to;     /* the text of a sink for the rows it shows */
     size_t columns;  /* of the terminal; 0 when stdout is none */
     bool has_colour; /* on stdout */
+    bool is_quiet;   /* no progress on stderr */
 
-    Buf *result;     /* gets the result's JSON text */
+    /* The argument read again, in ARENA; blocks. NULL: it cannot be. */
+    int (*reread)(void *ctx, Arena *arena, Str *ret_args);
+    void *reread_ctx;
+    const char *file; /* that it is read from; NULL: words alone */
+
+    Buf *result;     /* gets the result's JSON text; after an error what there is of it */
+    int stopped_by;  /* the signal that ended it before it was done; 0: none */
+    int hurried_by;  /* the signal that made it hurry, by which it ended; 0: none */
     bool has_rows;   /* rows were shown */
     bool is_partial; /* it is done, but some of the work failed */
 } HandlerRun;
@@ -44,6 +52,43 @@ typedef struct StoreRequest {
     Buf *result; /* gets a JSON object */
 } StoreRequest;
 
+/* What can be asked of pipelines without running one; see docs/guide/ingest.md. */
+typedef struct IngestRequest {
+    enum { INGEST_CHECK, INGEST_DRIVERS, INGEST_REPLAY } verb;
+    Str args;         /* CHECK, REPLAY: the configuration as JSON text; REPLAY's may be empty */
+    const char *file; /* CHECK: that it was read from, for messages; NULL: flags */
+    Str kind;         /* DRIVERS: "source", "step" or "sink"; empty: all */
+    Str name;         /* DRIVERS: of one, whose settings are told; empty: a line for each */
+    bool is_json;
+
+    Str dead;        /* REPLAY: the file of dead letters */
+    SchemaList out;  /* REPLAY: of Str, sinks instead of the configuration's */
+    Str filter;      /* REPLAY: an expression; empty: all */
+    int64_t limit;   /* REPLAY: letters; 0: all */
+    bool keep;       /* REPLAY: the file stays as it is */
+    HandlerRun *run; /* REPLAY: what it runs, but for the arguments */
+
+    Buf *result; /* gets text for people, or JSON; not of REPLAY */
+} IngestRequest;
+
+/* Pictures of files, made by the handler image; see docs/guide/images.md. */
+typedef struct ImageRequest {
+    const Handler *handler;
+    Str args;                  /* of each run, JSON text */
+    const char *const *inputs; /* files, folders, patterns; "-" is stdin */
+    size_t n_inputs;
+    Str out;         /* as --out says; empty with is_info */
+    bool is_info;    /* nothing is written, facts are printed */
+    bool is_forced;  /* files that are there are written over */
+    bool is_json;    /* a line of JSON for each picture on stdout */
+    bool has_format; /* a format is named, by itself or by the end of the name of OUT */
+    bool shows_progress;
+
+    int stopped_by; /* the signal; 0: none */
+    size_t n_done;  /* pictures, the failed ones counted */
+    size_t n_failed;
+} ImageRequest;
+
 /* What a process is: API and workers, the API alone, workers alone. */
 typedef enum EngineFace { ENGINE_ALL, ENGINE_API, ENGINE_WORKERS } EngineFace;
 
@@ -52,12 +97,18 @@ typedef enum EngineFace { ENGINE_ALL, ENGINE_API, ENGINE_WORKERS } EngineFace;
 typedef struct CommandHost {
     const Handler *const *handlers;
     size_t n_handlers;
+
+    /* Those that the configuration FILE declares behind them, in ARENA. 0 or an error. */
+    int (*read_handlers)(Arena *arena, const char *file, const Handler *const **ret_handlers,
+                         size_t *ret_n);
     const Schema *engine_flags; /* of `up`, `serve` and `work` */
     int (*run_engine)(const void *flags, Str given, EngineFace face); /* until it has stopped */
     const Schema *demo_flags;                                         /* of `demo` */
     int (*run_demo)(const void *flags);                               /* until it has stopped */
     int (*run_handler)(HandlerRun *run);                              /* once, in the foreground */
     int (*run_store)(const StoreRequest *request);
+    int (*run_ingest)(const IngestRequest *request);
+    int (*run_images)(ImageRequest *request);
     void (*list_features)(void (*tell)(void *ctx, const char *name, bool is_in), void *ctx);
 } CommandHost;
 
@@ -77,7 +128,7 @@ struct CommandContext {
     const CommandVerb *verb;  /* the verb itself */
     const char *const *words; /* what followed the verb, when it reads them itself */
     size_t n_words;
-    int exit_code;    /* of the process when the command returns 0 */
+    int exit_code;    /* of the process; 0: what the command returned says it */
     bool is_terminal; /* stdout is one */
     bool has_colour;
     size_t columns; /* of the terminal */
@@ -105,6 +156,18 @@ typedef struct Command {
     bool has_demo_flags;   /* its flags are host->demo_flags */
 } Command;
 
+/* `sluice ingest check`, …, and the one without a name. */
+extern const CommandVerb ingest_verbs[];
+extern const size_t n_ingest_verbs;
+int ingest_verb_run(CommandContext *context);
+
+/* `sluice image`, and behind it N verbs with names. */
+extern const CommandVerb image_verbs[];
+extern const size_t n_image_verbs;
+
+/* HANDLER, which is image, without the arguments that only jobs have. */
+const Handler *cli_image_handler(Arena *arena, const Handler *handler);
+
 #define COMMAND_VERBS(table) .verbs = (table), .n_verbs = sizeof(table) / sizeof((table)[0])
 
 /* Parse ARGV, run what it says, print errors; the exit code. */
@@ -119,12 +182,27 @@ void cli_man(const CommandContext *context, const Command *command);
 /* The command called NAME, a handler's among them, or NULL. Borrowed from the context. */
 const Command *cli_find_command(CommandContext *context, Str name);
 
-/* The command that HANDLER is: `sluice crawl`. */
+/* The command that HANDLER is: `sluice crawl`. Verbs of its own, behind the one without a name that
+ * runs it, are in cli/<type>_verbs.c. */
 const Command *cli_handler_command(Arena *arena, const Handler *handler);
 
 /* Run HANDLER in the foreground with the argument that WORDS give, and print what comes of it. */
 MUST int cli_run_handler(CommandContext *context, const Handler *handler, const char *const *words,
                          size_t n);
+
+/* Flags of all runs in the foreground, beside the handler's arguments. */
+typedef struct CliRunFlags {
+    bool quiet;
+} CliRunFlags;
+extern const Schema cli_run_flags;
+
+/* Its two halves: read the words into *RET_RUN; and run it, with RUN->result set, and print. */
+MUST int cli_prepare_run(CommandContext *context, const Handler *handler, const char *const *words,
+                         size_t n, HandlerRun *ret_run);
+MUST int cli_perform_run(CommandContext *context, HandlerRun *run);
+
+/* How rows that a run shows come to stdout: fills RUN. */
+void cli_place_rows(const CommandContext *context, HandlerRun *run);
 
 /* Parse the words of a verb that reads them itself: its flags, the common ones, and EXTRA (may be
  * NULL; its JSON is given back). Fills the structs. -ERR_USAGE with words. */
@@ -140,6 +218,17 @@ MUST int cli_parse_flags(CommandContext *context, const Schema *flags, void *ret
  */
 MUST int cli_read_argument(CommandContext *context, const Handler *handler, const Schema *flags,
                            void *ret_flags, const char *const *words, size_t n, Str *ret_json);
+
+/* The file that WORDS begin with; NULL when they do not. */
+const char *cli_argument_file(const char *const *words, size_t n);
+
+/* The argument of HANDLER from the YAML or JSON file NAME alone, read in the same way. */
+MUST int cli_read_argument_file(Arena *arena, const Handler *handler, const char *name,
+                                Str *ret_json);
+
+/* The line of the YAML or JSON file NAME where what PATH names ("steps[1].filter") stands, or as much
+ * of it as there is; 0 when that is nothing. */
+unsigned cli_line_in_file(Arena *arena, const char *name, Str path);
 
 /* Wait for a job to end, at most WAIT_MS, and print its result. -ERR_JOB_FAILED when it did not
  * complete. */

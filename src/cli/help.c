@@ -108,6 +108,19 @@ static void help_of_type(const Handler *handler, Buf *out)
     help_of_flags(handler, title, out);
 }
 
+/* The verbs with names of a command that is also one without. */
+static void list_further_verbs(const Command *command, Buf *out)
+{
+    if (command->n_verbs < 2)
+        return;
+    buf_printf(out, "\nVerbs (`sluice help %s VERB` tells more):\n", command->name);
+    for (size_t i = 1; i < command->n_verbs; i++) {
+        buf_add_c(out, "  ");
+        usage_line(out, command, &command->verbs[i]);
+        buf_printf(out, "      %s\n", command->verbs[i].summary);
+    }
+}
+
 static void help_of_verb(const CommandContext *context, const Command *command,
                          const CommandVerb *verb, Buf *out)
 {
@@ -119,15 +132,17 @@ static void help_of_verb(const CommandContext *context, const Command *command,
     buf_printf(out, "\n%s\n", verb->summary);
     if (verb->details)
         buf_printf(out, "%s\n", verb->details);
-    if (flags) {
-        buf_add_c(out, "\nFlags:\n");
-        schema_flags_help(out, flags);
-    }
+    if (!verb->name)
+        list_further_verbs(command, out);
     if (verb->handler)
         help_of_flags(verb->handler, "Flags", out);
-    else if (type)
+    if (flags) {
+        buf_printf(out, "\n%s:\n", verb->handler ? "Flags of every run" : "Flags");
+        schema_flags_help(out, flags);
+    }
+    if (type && type != verb->handler)
         help_of_type(type, out);
-    else if (verb->reads_words)
+    else if (!type && verb->reads_words)
         help_of_handlers(context, out);
     if (verb->examples)
         buf_printf(out, "\nExamples:\n%s", verb->examples);

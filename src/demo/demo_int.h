@@ -67,7 +67,9 @@ extern const DemoPages demo_weather_pages; /* api_*.c */
 extern const DemoPages demo_headlines_pages;
 extern const DemoPages demo_rates_pages;
 extern const DemoPages demo_auth_pages;
-extern const DemoPages demo_status_pages; /* bad_*.c */
+extern const DemoPages demo_sensors_pages; /* sensors.c */
+extern const DemoPages demo_images_pages;  /* images.c */
+extern const DemoPages demo_status_pages;  /* bad_*.c */
 extern const DemoPages demo_redirect_pages;
 extern const DemoPages demo_slow_pages;
 extern const DemoPages demo_length_pages;

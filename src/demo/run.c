@@ -59,6 +59,8 @@ static void add_greeting(Str address, Buf *out)
                "sluice: the playground is at http://%.*s\n"
                "  /              a shop: products, categories, sitemaps, robots.txt\n"
                "  /api/          three JSON APIs: weather, headlines, exchange rates\n"
+               "  /sensors/      readings of a crowd of sensors: JSON lines, line protocol, CSV\n"
+               "  /images/       sample pictures of any size\n"
                "  /bad/          every way in which a page can be bad\n"
                "  /stats.json    what was asked, how much at once, how fast\n"
                "try   curl http://%.*s/product/1\n"
@@ -84,11 +86,10 @@ SUSPENDS static int serve(DemoRun *run, Listener *listener)
     r = demo_start(run->demo, nursery, listener);
     if (r < 0)
         return r;
+    greet(listener); /* before the port file: who waits for that has been warned */
     r = write_port_file(run->options->port_file, &listener->address);
-    if (r == 0) {
-        greet(listener);
+    if (r == 0)
         r = sl_signal_wait(1ULL << SIGINT | 1ULL << SIGTERM | 1ULL << SIGHUP, &which);
-    }
     if (r == 0)
         (void) fprintf(stderr, "sluice: the playground stops\n");
     demo_stop(run->demo);

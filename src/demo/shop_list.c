@@ -63,7 +63,9 @@ static int answer_home(DemoCall *call)
         add_card(out, shop, 1 + shop_mix(shop->seed, i) % shop->n_products);
     ADD(out, "</section>\n<p>Not for robots: <a href=\"/search?q=lamp\">lamps, searched</a>, "
              "<a href=\"/product/1?session=f00\">a page for this session</a>, "
-             "<a href=\"/price-list.pdf\">a price list</a>.</p>\n</main>\n");
+             "<a href=\"/price-list.pdf\">a price list</a>.</p>\n"
+             "<p>Elsewhere on this site, and no part of the shop: <code>/api/weather</code>, "
+             "<code>/sensors/</code>, <code>/bad/</code>.</p>\n</main>\n");
     shop_add_site_footer(out);
     return 0;
 }

@@ -153,7 +153,7 @@ UNUSED static void talk_run(Talk *talk, const char *const *requests)
 
 UNUSED static void get(Talk *talk, const char *path)
 {
-    char request[300];
+    char request[320];
     const char *requests[] = { request, NULL };
 
     (void) snprintf(request, sizeof(request), "GET %s", path);

@@ -137,6 +137,20 @@ class Measure:
         self.lower, self.runs = lower_is_better, runs
 
 
+def verdict(measure, medians):
+    """Whether a target that is a number, or another one's figure, was reached; nothing for others."""
+    sign, _, bound = measure.target.partition(" ")
+    ours = medians.get("sluice")
+    if sign not in ("<=", ">=") or ours is None:
+        return ""
+    rival = next((value for who, value in medians.items() if who != "sluice" and who.startswith(bound)), None)
+    try:
+        limit = rival if rival is not None else float(bound)
+    except ValueError:
+        return ""
+    return "reached" if (ours <= limit if sign == "<=" else ours >= limit) else "missed"
+
+
 def run_measure(measure):
     samples, skipped = {}, {}
     for _ in range(ROUNDS):
@@ -157,7 +171,8 @@ def run_measure(measure):
         if who in medians:
             ratio = f"{medians[who] / ours:8.2f} x ours" if ours and who != "sluice" else " " * 15
             spread = f"{min(samples[who]):.4g} … {max(samples[who]):.4g}"
-            print(f"  {who:24} {medians[who]:12.4g}  {ratio}   ({spread})")
+            word = verdict(measure, medians) if who == "sluice" else ""
+            print(f"  {who:24} {medians[who]:12.4g}  {word or ratio:15}   ({spread})")
         else:
             print(f"  {who:24} left out: {skipped.get(who, '')[:90]}")
     sys.stdout.flush()

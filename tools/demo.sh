@@ -1,7 +1,8 @@
 #!/bin/bash
 # What `make run` shows: an engine with its embedded store, the playground, a job of every kind put
-# through the engine, their life as a table; then three APIs asked at once and a shop crawled in the
-# foreground; and the engine left up until ^C. ONCE=1 ends before that.
+# through the engine, their life as a table; a pipeline beside them, to which sensors write; then three
+# APIs asked at once and a shop crawled in the foreground; and the engine left up until ^C. ONCE=1 ends
+# before that.
 #
 #   LISTEN=127.0.0.1:7584   where the engine listens; port 0 takes a free one
 #   STORE=lmdb:DIR          where the jobs live (default: a directory beside you, sluice-data)
@@ -42,8 +43,40 @@ read_when_there()
     return 1
 }
 
+# What this build left out says so itself.
+has()
+{
+    $program help | grep -q "^  $1 "
+}
+
+pipeline=()
+if $program --version | grep -q '^  sqlite  *yes' && command -v curl >/dev/null; then
+    mkdir "$scratch/rows"
+    cat >"$scratch/sensors.yaml" <<YAML
+name: sensors
+sources:
+  - http:
+steps:
+  - validate: { columns: { value: { kind: number, min: -40, max: 125 } } }
+  - window: { every: 10s, by: [kind], aggregate: { value: [count, mean, p99] }, lateness: 1s, idle: 1s }
+sinks:
+  - sqlite:$scratch/windows.db?table=windows&mode=upsert&key=kind,window_start
+dead_letters: $scratch/refused.jsonl
+state: $scratch/state
+YAML
+    pipeline=(--pipeline "$scratch/sensors.yaml" --rows-dir "$scratch/rows")
+fi
+
+# A program as a handler, and the queue's settings, would stand in this file.
+cat >"$scratch/sluice.yaml" <<'YAML'
+handlers:
+  words.count:
+    summary: Count the words of the job, with a line for the shell.
+    shell: wc -w | tr -d ' '
+YAML
+
 echo "Starting an engine with its embedded store …"
-$program up --listen "${LISTEN:-127.0.0.1:7584}" --store "${STORE:-lmdb:sluice-data}" \
+$program up --config "$scratch/sluice.yaml" "${pipeline[@]}" --listen "${LISTEN:-127.0.0.1:7584}" --store "${STORE:-lmdb:sluice-data}" \
     --port-file "$scratch/port" --allow-private --log-level warn 2>"$scratch/engine.log" &
 engine=$!
 port=$(read_when_there "$scratch/port" "$engine") || {
@@ -80,12 +113,6 @@ PLAYGROUND=http://127.0.0.1:$(read_when_there "$scratch/playground" "$playground
 export PLAYGROUND
 echo "The playground is up: $PLAYGROUND"
 
-# What this build left out says so itself.
-has()
-{
-    $program help | grep -q "^  $1 "
-}
-
 echo "Pushing jobs …"
 ids=()
 push()
@@ -101,9 +128,11 @@ push webhook --url "http://127.0.0.1:$hook/hook" --secret demo
 push fail --times 2 --message "not yet"
 push echo '{"answer": 42}' --delay 2s
 push sleep --for 250ms
+push words.count '{"text": "a rose is a rose"}'
 has fetch && push fetch examples/fetch/playground.yaml
 has crawl && push crawl --start "$PLAYGROUND/category/lamps" --each .product --select name=.name \
     --select 'price=.price|number'
+[ ${#pipeline[@]} -gt 0 ] && push ingest --source sim:sensors=100,count=100000 --out sqlite:readings.db
 
 echo "Waiting for them …"
 for id in "${ids[@]}"; do
@@ -136,6 +165,23 @@ for row in rows:
 PY
 echo
 
+if [ ${#pipeline[@]} -gt 0 ]; then
+    echo "Sensors write to a pipeline beside the queue: POST /v1/ingest/sensors, with lines that are wrong"
+    curl -s "$PLAYGROUND/sensors.lp?count=20000&malformed=0.001&out_of_range=0.001" |
+        curl -s -o "$scratch/answer" -w 'HTTP %{http_code}: ' --data-binary @- \
+            "$SLUICE_SERVER/v1/ingest/sensors" || die "the pipeline took nothing"
+    cut -c1-200 "$scratch/answer"
+    $program pipeline list
+    echo
+fi
+if has image && command -v curl >/dev/null; then
+    echo "A picture made smaller, in a sandbox: POST /v1/run/image?width=320&format=webp"
+    curl -s "$PLAYGROUND/images/1200.png" -o "$scratch/picture.png" &&
+        curl -s -o "$scratch/small.webp" -w 'HTTP %{http_code}: %{content_type}, %{size_download} bytes\n' \
+            -H 'Content-Type: image/png' --data-binary "@$scratch/picture.png" \
+            "$SLUICE_SERVER/v1/run/image?width=320&format=webp" || die "the picture was not made"
+    echo
+fi
 if has fetch; then
     echo "Three APIs of 100 ms at once: sluice fetch examples/fetch/playground.yaml"
     $program fetch examples/fetch/playground.yaml || die "fetch failed"
@@ -158,6 +204,8 @@ The engine stays up at $SLUICE_SERVER until ^C. Try:
   build/sluice job list
   build/sluice fetch examples/fetch/playground.yaml --watch 5s    (PLAYGROUND=$PLAYGROUND)
   build/sluice crawl $PLAYGROUND/ --follow --rows-from '/product/*' --select name=h1 --out shop.csv
+  build/sluice ingest --source 'sim:sensors=1000,count=1000000' --out 'sqlite:readings.db?table=readings'
+  curl -s $PLAYGROUND/images/1200.png | build/sluice image - --width 320 --format webp -o small.webp
   curl $SLUICE_SERVER/metrics
 TXT
 kill "$receiver" 2>/dev/null

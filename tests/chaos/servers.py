@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-START_S = 20
+START_S = 60
 
 
 def find_server():

@@ -86,7 +86,7 @@ run_store()
         --port-file "$scratch/$name.port" >"$scratch/$name.log" 2>&1 &
     pid=$!
     echo "$pid" >"$scratch/$name.pid"
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
         [ -s "$scratch/$name.port" ] && break
         kill -0 "$pid" 2>/dev/null || break
         sleep 0.05
@@ -113,7 +113,7 @@ start_redis()
     redis-server --port 0 --unixsocket "$scratch/$1.sock" --save "" --appendonly no \
         --dir "$scratch" --logfile "$scratch/$1.redis" >/dev/null 2>&1 &
     echo $! >"$scratch/$1.redis.pid"
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
         [ -S "$scratch/$1.sock" ] && return
         sleep 0.05
     done

@@ -1,6 +1,6 @@
 #!/bin/bash
 #
-# Hold the parsers of the crawler against the data that others publish: URLs, HTML, charsets,
+# Hold parsers against the data that others publish: URLs, HTML, charsets, line protocol,
 # robots.txt.
 #
 #   tests/conformance/web.sh                        what lies in ../shared/conformance
@@ -14,6 +14,9 @@
 #   tables01.dat and its neighbours         HTML: html5lib/html5lib-tests up to its commit 9329e64
 #                                           (tree-construction), since then web-platform-tests
 #   encoding/tests1.dat and its neighbours  charsets: html5lib/html5lib-tests
+#   line-protocol/**/corpus.json            line protocol: lineprotocol/testdata of the repository
+#                                           influxdata/line-protocol; without it, what tests/vectors
+#                                           has of it
 #   google_robots_vectors.json              robots.txt: a JSON array of {test, robotstxt, ua, url,
 #                                           allowed}, the cases of google/robotstxt
 #
@@ -90,6 +93,9 @@ fi
 folder_part "data of URLs" urltestdata.json web_url_vectors_test SLUICE_URL_VECTORS
 folder_part "data of HTML" tables01.dat html_vectors_test SLUICE_HTML_VECTORS
 folder_part "data of charsets" encoding/tests1.dat charset_vectors_test SLUICE_CHARSET_VECTORS
+vectors=$(find_path 'line-protocol/*corpus.json')
+run_part line_protocol_vectors_test SLUICE_LINE_VECTORS \
+    "$(realpath "${vectors:-tests/vectors/influxdata-line-protocol.json}")"
 vectors=$(find_path google_robots_vectors.json)
 if [ -n "$vectors" ]; then
     run_part robots_vectors_test SLUICE_ROBOTS_VECTORS "$(realpath "$vectors")"

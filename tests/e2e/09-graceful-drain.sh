@@ -4,11 +4,11 @@
 
 store=lmdb:$SCRATCH/store
 start_engine --store "$store" --workers 1
-push sleep '[{"for":"1s"}]'
-running=$JOB
+http POST /ojs/v1/jobs/batch '{"jobs":[{"type":"sleep","args":[{"for":"4s"}]},{"type":"sleep","args":[{"for":"1ms"}]}]}'
+expect_status 201
+running=$(value jobs.0.id)
+waiting=$(value jobs.1.id)
 wait_state "$running" active
-push sleep '[{"for":"1ms"}]'
-waiting=$JOB
 stop_engine TERM
 expect "exit after SIGTERM" 0 "$ENGINE_STATUS"
 

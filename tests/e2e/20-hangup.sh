@@ -4,7 +4,7 @@
 
 store=lmdb:$SCRATCH/store
 start_engine --store "$store" --workers 1
-push sleep '[{"for":"700ms"}]'
+push sleep '[{"for":"3s"}]'
 wait_state "$JOB" active
 stop_engine HUP
 expect "exit after SIGHUP" 0 "$ENGINE_STATUS"

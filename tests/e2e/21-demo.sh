@@ -111,7 +111,43 @@ PY
 curl -s -o got "$URL/bad/bomb"
 curl -s -o got "$URL/bad/oversized"
 peak=$(awk '/VmHWM/ { print $2 }' "/proc/$ENGINE/status")
-[ "$peak" -lt 40000 ] || fail "bomb and oversized page took $peak KiB"
+limit=40000
+case $PROGRAM in
+*san/*) limit=80000 ;; # a sanitizer's build is larger, and keeps what was freed for a while
+esac
+[ "$peak" -lt "$limit" ] || fail "bomb and oversized page took $peak KiB"
+
+# --- sensors, as others read them ---------------------------------------------------------------
+
+"$PYTHON" - "$URL" <<'PY' || fail "the streams of readings do not say the same"
+import csv, io, json, sys, urllib.request
+url = sys.argv[1]
+get = lambda path: urllib.request.urlopen(url + path).read()
+faults = "&late=0.05&out_of_order=0.05&duplicated=0.05&out_of_range=0.01&gaps=0.2"
+asked = "?sensors=50&count=3000&interval=10s" + faults
+rows = [json.loads(line) for line in get("/sensors.ndjson" + asked).splitlines()]
+table = list(csv.DictReader(io.StringIO(get("/sensors.csv" + asked).decode())))
+lines = get("/sensors.lp" + asked).decode().splitlines()
+assert 2000 < len(rows) == len(table) == len(lines) < 3000, (len(rows), len(table), len(lines))
+for row, cells, line in zip(rows, table, lines):
+    assert {name: str(value) for name, value in row.items()}.keys() == cells.keys()
+    assert row["time"] == cells["time"] and row["sensor"] == cells["sensor"], (row, cells)
+    assert row["value"] == float(cells["value"]), (row, cells)
+    tags, fields, time = line.split(" ")
+    assert tags == f'readings,kind={row["kind"]},sensor={row["sensor"]}', (tags, row)
+    assert fields == "value=" + cells["value"], (fields, cells)
+assert get("/sensors.lp" + asked) == get("/sensors.lp" + asked)
+assert get("/sensors.lp?count=20") == get("/sensors.lp?count=15") + get("/sensors.lp?count=5&from=15")
+bad = [line for line in get("/sensors.ndjson?count=2000&malformed=0.1").splitlines()]
+def is_json(line):
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+n = sum(not is_json(line) for line in bad)
+assert len(bad) == 2000 and 150 < n < 250, n
+PY
+expect "a share that is none" 400 "$(curl -s -o got -w '%{http_code}' "$URL/sensors.lp?late=2")"
 
 # --- what was asked -----------------------------------------------------------------------------
 
@@ -146,8 +182,8 @@ expect "robots.txt" 503 "$(curl -s -o got -w '%{http_code}' "$URL/robots.txt")"
 expect "rates" 403 "$(curl -s -o got -w '%{http_code}' "$URL/api/rates")"
 "$PYTHON" -c '
 import sys
-sys.exit(not 0.06 <= float(sys.argv[1]) < 0.5)' "$(curl -s -o got -w '%{time_total}' "$URL/product/1")" ||
-    fail "a page with --latency 60ms took another time"
+sys.exit(float(sys.argv[1]) < 0.055)' "$(curl -s -o got -w '%{time_total}' "$URL/product/1")" ||
+    fail "a page with --latency 60ms came at once"
 curl -s -o /dev/null --parallel --parallel-immediate --parallel-max 10 "$URL/product/[1-10]"
 http GET /stats.json
 expect_match "requests at once" '"in_flight_max": ([2-9]|10),' "$HTTP_BODY"

@@ -62,7 +62,7 @@ if [ -z "$REDIS_SERVER" ] || ! sluice store info nosuch:x 2>&1 | grep -q redis:;
 fi
 "$REDIS_SERVER" --port 0 --unixsocket "$SCRATCH/redis" --save "" --appendonly no --daemonize no \
     >redis.log 2>&1 &
-at_end "kill $!"
+at_end "kill -KILL $!"
 wait_for 10 test -S "$SCRATCH/redis" || fail "$REDIS_SERVER does not start"
 store=redis+unix://$SCRATCH/redis
 

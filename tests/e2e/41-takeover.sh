@@ -64,7 +64,7 @@ hammer "lmdb:$SCRATCH/store2" --loops 2
 if [ -n "$REDIS_SERVER" ] && sluice store info nosuch:x 2>&1 | grep -q redis:; then
     "$REDIS_SERVER" --port 0 --unixsocket "$SCRATCH/redis" --save "" --appendonly no --daemonize no \
         >redis.log 2>&1 &
-    at_end "kill $!"
+    at_end "kill -KILL $!"
     wait_for 10 test -S "$SCRATCH/redis" || fail "$REDIS_SERVER does not start"
     hammer "redis+unix://$SCRATCH/redis"
 else
@@ -100,7 +100,7 @@ if pid == 0:
     os.environ["LISTEN_FDS"] = "1"
     os.environ["LISTEN_PID"] = str(os.getpid())
     os.execv(sys.argv[1], [sys.argv[1], "up", "--store", "memory:", "--log-level", "error"])
-notify.settimeout(10)
+notify.settimeout(60)
 said = notify.recv(4096).decode()
 while "WATCHDOG=1" not in said:
     said += notify.recv(4096).decode()

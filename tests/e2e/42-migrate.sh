@@ -114,7 +114,7 @@ expect_refusal "another target"
 if [ -n "$REDIS_SERVER" ] && sluice store info nosuch:x 2>&1 | grep -q redis:; then
     "$REDIS_SERVER" --port 0 --unixsocket "$SCRATCH/redis" --save "" --appendonly no --daemonize no \
         >redis.log 2>&1 &
-    at_end "kill $!"
+    at_end "kill -KILL $!"
     redis=redis+unix://$SCRATCH/redis
     wait_for 10 test -S "$SCRATCH/redis" || fail "$REDIS_SERVER does not start"
     move "lmdb:$SCRATCH/two" "$redis"

@@ -4,8 +4,8 @@
 
 start_redis --appendonly yes --appendfsync everysec --repl-diskless-sync-delay 0
 
-# A replica on the next port but some.
-replica_port=$((REDIS_PORT + 137))
+# A replica on a port of its own.
+replica_port=$(free_port)
 mkdir replica
 start_replica()
 {

@@ -7,11 +7,13 @@ ended when the script ends, whatever way that is.
 """
 
 import atexit
+import contextlib
 import csv
 import functools
 import io
 import json
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +22,7 @@ import urllib.error
 import urllib.request
 
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "build/sluice"
-PATIENCE_S = 60  # nothing here takes a tenth of it; it turns a hang into a failure
+PATIENCE_S = 120  # nothing here takes a tenth of it; it turns a hang into a failure
 
 failures = 0
 processes = []
@@ -178,8 +180,9 @@ class Crawl:
 
     def end(self):
         """Wait for its end: exit code (below zero: a signal), outputs, peak of its memory."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, seen_kib = time.monotonic() + PATIENCE_S, 0
         while True:
+            seen_kib = max(seen_kib, self.peak_so_far_kib())
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
             if pid:
                 break
@@ -190,10 +193,18 @@ class Crawl:
                 sys.exit(1)
             time.sleep(0.002)
         self.process.returncode = self.code = os.waitstatus_to_exitcode(status)
-        self.peak_kib = usage.ru_maxrss
+        ours_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # a child begins with what its parent has
+        self.peak_kib = usage.ru_maxrss if usage.ru_maxrss > ours_kib else seen_kib
         self.out = self.read(self.out_file)
         self.err = self.read(self.err_file)
         return self
+
+    def peak_so_far_kib(self):
+        with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1])
+        return 0
 
     @staticmethod
     def read(file):

@@ -6,7 +6,7 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from crawl import Demo, Engine, PROGRAM, check, crawl, equal, main, read_rows, same_rows
+from crawl import PATIENCE_S, Demo, Engine, PROGRAM, check, crawl, equal, main, read_rows, same_rows
 from crawl import shop_rows
 
 SELECT = {"name": "h1", "price": ".price|number", "category": "a.category",
@@ -22,7 +22,7 @@ def push(engine, argument):
     """`sluice push crawl … --wait`: exit code and the job."""
     done = subprocess.run([PROGRAM, "push", "crawl", json.dumps(argument), "--wait", "--json",
                            "--server", engine.url], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=PATIENCE_S)
     try:
         return done.returncode, json.loads(done.stdout, parse_float=str)
     except ValueError:

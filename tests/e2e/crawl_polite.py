@@ -138,7 +138,7 @@ def one_address():
               Address.in_flight_max)
 
     anew(b"User-agent: *\nCrawl-delay: 0.2\n")
-    crawl(*host, "--delay", "10ms")
+    crawl(*host, "--delay", "10ms", "--per-host", "1")
     check("Crawl-delay over --delay", min(gaps()) >= 0.2, gaps())
     anew(b"User-agent: *\nCrawl-delay: 0.01\n")
     crawl(*host, "--delay", "120ms", "--per-host", "1")

@@ -86,7 +86,7 @@ def stop_at(demo, requests, arguments):
 
 
 def interrupts():
-    demo = Demo("--products", str(PRODUCTS), "--latency", "3ms")
+    demo = Demo("--products", str(2 * PRODUCTS), "--latency", "15ms")  # none is over before it hears ^C
     want = shop_rows(demo)
     arguments = [demo.url + "/", *ARGUMENTS, "--out", "stopped.csv", "--state", "stopped.state"]
     for requests in (20, 60, 90):
@@ -232,9 +232,9 @@ def state_files():
     refusal("a folder", 74, ["disk.state"], *arguments, "--state", make_folder("disk.state"))
 
     # Two crawls on one file: the second is told.
+    demo.reset()
     first = Crawl(demo.url + "/bad/hang", demo.url + "/", "--follow", "--state", "used.state",
                   "--out", "used.csv")
-    demo.reset()
     wait_until("the first one runs", lambda: demo.host()["requests"] > 3)
     refusal("a state in use", 73, ["used.state"], demo.url + "/bad/hang", demo.url + "/", "--follow",
             "--state", "used.state", "--out", "used.csv")

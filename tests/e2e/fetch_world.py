@@ -110,11 +110,14 @@ class OddRequest(BaseHTTPRequestHandler):
         pass
 
 
+held = []  # sockets that keep their port
+
+
 def closed_port():
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, nor will: it stays bound."""
+    held.append(socket.socket())
+    held[-1].bind(("127.0.0.1", 0))
+    return held[-1].getsockname()[1]
 
 
 def no_secret_in(what, *texts):

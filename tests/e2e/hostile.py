@@ -32,12 +32,12 @@ def is_readable(sock, wait_s):
     return bool(poller.poll(wait_s * 1000))
 
 
-def read_all(sock, limit_s=20):
-    """What comes until the peer closes or nothing has come for a second."""
+def read_all(sock, limit_s=20, silence_s=1.0):
+    """What comes until the peer closes or nothing has come for so long."""
     got = b''
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        if not is_readable(sock, 1.0 if got else limit_s):
+        if not is_readable(sock, silence_s if got else limit_s):
             break
         try:
             piece = sock.recv(65536)
@@ -49,13 +49,13 @@ def read_all(sock, limit_s=20):
     return got
 
 
-def exchange(port, data, limit_s=20):
+def exchange(port, data, limit_s=20, silence_s=1.0):
     with connect(port) as sock:
         try:
             sock.sendall(data)
         except OSError:
             pass                          # it may refuse before it has read everything
-        return read_all(sock, limit_s)
+        return read_all(sock, limit_s, silence_s)
 
 
 def status_of(answer):
@@ -65,7 +65,7 @@ def status_of(answer):
 
 def health(port):
     began = time.monotonic()
-    answer = exchange(port, b'GET /ojs/v1/health HTTP/1.1\r\n' + HEAD + b'Connection: close\r\n\r\n')
+    answer = exchange(port, b'GET /ojs/v1/health HTTP/1.1\r\n' + HEAD + b'Connection: close\r\n\r\n', 20, 20)
     took = time.monotonic() - began
     if status_of(answer) != 200:
         sys.exit('health answered %r' % answer[:100])
@@ -149,7 +149,7 @@ def check_chunks_of_a_gibibyte(port):
 def check_pipelining(port):
     one = b'GET /ojs/v1/health HTTP/1.1\r\n' + HEAD + b'X-Request-Id: n%03d\r\n\r\n'
     last = b'GET /ojs/v1/health HTTP/1.1\r\n' + HEAD + b'X-Request-Id: last\r\nConnection: close\r\n\r\n'
-    answer = exchange(port, b''.join(one % i for i in range(64)) + last).lower()
+    answer = exchange(port, b''.join(one % i for i in range(64)) + last, 60, 60).lower()
     order = [answer.find(b'x-request-id: n%03d' % i) for i in range(64)]
     order.append(answer.find(b'x-request-id: last'))
     if -1 in order or order != sorted(order):

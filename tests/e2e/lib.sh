@@ -10,8 +10,9 @@
 # the engine's log and ends the script.
 #
 #   start_engine [FLAG...]        sluice up with a port file; sets ENGINE, URL, SLUICE_SERVER
-#   stop_engine [SIGNAL]          ends it; sets ENGINE_STATUS; fails if it takes over 20 s
+#   stop_engine [SIGNAL]          ends it; sets ENGINE_STATUS; fails if it takes over 40 s
 #   kill_engine                   SIGKILL, and waits
+#   free_port                     a port that nobody has, below those that the kernel gives away
 #   http METHOD PATH [BODY [CURL-OPTION...]]    sets HTTP_STATUS and HTTP_BODY
 #   push TYPE ARGS-JSON [OPTIONS-JSON]          over HTTP; sets JOB (id) and HTTP_*
 #   value PATH [JSON]             a value out of JSON (default: HTTP_BODY): job.state, jobs.0.id
@@ -129,12 +130,12 @@ wait_port()
 {
     local i
 
-    for i in $(seq 400); do
+    for i in $(seq 1200); do
         [ -s "$1" ] && return 0
         kill -0 "$ENGINE" 2>/dev/null || fail "the engine ended before it listened"
         sleep 0.05
     done
-    fail "the engine does not listen after 20 s"
+    fail "the engine does not listen after 60 s"
 }
 
 # Wait for the engine's end, at most SECONDS; sets ENGINE_STATUS.
@@ -154,13 +155,29 @@ await_engine()
 stop_engine()
 {
     kill "-${1:-TERM}" "$ENGINE" 2>/dev/null
-    await_engine 20
+    await_engine 40
 }
 
 kill_engine()
 {
     kill -KILL "$ENGINE" 2>/dev/null
     wait "$ENGINE" 2>/dev/null
+}
+
+# A server that binds it later finds it free: no client's connection is given one of these.
+free_port()
+{
+    "$PYTHON" -S -c '
+import random, socket
+while True:
+    with socket.socket() as sock:
+        port = random.randrange(20000, 32000)
+        try:
+            sock.bind(("127.0.0.1", port))
+            break
+        except OSError:
+            pass
+print(port)'
 }
 
 # --- Redis ------------------------------------------------------------------------------------
@@ -185,17 +202,7 @@ start_redis()
 {
     need_redis
     REDIS_SETTINGS=("$@")
-    REDIS_PORT=$("$PYTHON" -S -c '
-import random, socket
-while True:
-    with socket.socket() as sock:
-        port = random.randrange(20000, 32000)
-        try:
-            sock.bind(("127.0.0.1", port))
-            break
-        except OSError:
-            pass
-print(port)')
+    REDIS_PORT=$(free_port)
     REDIS_URL=redis://127.0.0.1:$REDIS_PORT
     mkdir -p redis
     redis_restart
@@ -266,7 +273,7 @@ job_state()
 
 wait_for()
 {
-    local deadline=$((SECONDS + $1))
+    local deadline=$((SECONDS + $1 + 1)) # the second that has begun does not count
 
     shift
     while ! "$@" >/dev/null 2>&1; do
@@ -282,8 +289,8 @@ is_state()
 
 wait_state()
 {
-    wait_for "${3:-15}" is_state "$1" "$2" ||
-        fail "job $1 is not $2 after ${3:-15} s but $(job_state "$1"): $HTTP_BODY"
+    wait_for "${3:-40}" is_state "$1" "$2" ||
+        fail "job $1 is not $2 after ${3:-40} s but $(job_state "$1"): $HTTP_BODY"
     http GET "/ojs/v1/jobs/$1"
 }
 

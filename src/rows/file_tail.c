@@ -31,6 +31,8 @@ void file_tail_free(FileTail *tail)
     if (!tail)
         return;
     ASSERT(!list_is_linked(&tail->link));
+    if (tail->track)
+        tail->track->position = tail->bytes.position; /* it may be found again */
     file_read_close(&tail->read);
     source_bytes_deinit(&tail->bytes);
     mem_free(tail->name);
@@ -164,6 +166,7 @@ static void begin_anew(FileTail *tail)
     if (tail->bytes.held.len > 0)
         source_count_lost(tail->tails->source, "unfinished", 1);
     source_bytes_reset(&tail->bytes, 0);
+    tail->track->is_over = true;
     tail->track = NULL;
     tail->begins_now = true;
     tail->is_done = false;

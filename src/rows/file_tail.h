@@ -6,8 +6,9 @@
  *                        '------ cut or replaced -----'   another track, from the beginning
  *
  * A file has no track before it has a beginning to be known by: while it is followed, a whole line.
- * What is behind the last whole row is held, or read again when the descriptor had to be closed
- * meanwhile: the position is always that of the first byte that was not handed on.
+ * One that was renamed while it was not open is sought by the next scan. What is behind the last
+ * whole row is held, or read again when the descriptor had to be closed meanwhile: the position is
+ * always that of the first byte that was not handed on.
  */
 #pragma once
 
@@ -34,6 +35,8 @@ typedef struct FileTail {
     bool is_dirty;   /* there may be more to read */
     bool is_done;    /* all is read, and there will be no more */
     bool is_seen;    /* by the last scan */
+    bool is_shut;    /* it could not be opened: tried again when it has grown */
+    bool is_sought;  /* not at its path any more: the next scan finds it, or not */
     bool begins_now; /* not at its end, whatever the settings say */
     int64_t gone_ns; /* since when it has had no name; 0: it has one */
     int64_t used_ns; /* read last */

@@ -139,7 +139,7 @@ FileTrack *file_tracks_find(const FileTracks *tracks, uint64_t device, uint64_t 
 {
     FileTrack *track = find_youngest(tracks, device, inode);
 
-    while (track && !file_track_is_of(track, head))
+    while (track && (track->is_over || !file_track_is_of(track, head)))
         track = track->older;
     return track;
 }

@@ -21,6 +21,7 @@ typedef struct FileTrack {
     size_t head_len;
     uint64_t position; /* to begin at */
     char *name;        /* NUL-terminated; owned */
+    bool is_over;      /* the file was emptied: it goes on on a younger one, however it begins */
 } FileTrack;
 
 typedef struct FileTracks {
@@ -34,7 +35,8 @@ typedef struct FileTracks {
 void file_tracks_init(FileTracks *tracks, Str source, Str positions);
 void file_tracks_deinit(FileTracks *tracks);
 
-/* The youngest track of the file with DEVICE and INODE that begins with HEAD, or NULL. Borrowed. */
+/* The youngest track of the file with DEVICE and INODE that begins with HEAD and is not over, or
+ * NULL. Borrowed. */
 FileTrack *file_tracks_find(const FileTracks *tracks, uint64_t device, uint64_t inode, Str head);
 
 /* A new track for it, from position 0. HEAD is cut to FILE_HEAD_BYTES. */

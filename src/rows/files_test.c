@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #if SL_HAVE_ZLIB
 #include <zlib.h>
@@ -318,6 +319,119 @@ SUSPENDS static void check_removal(SourceWorld *world)
 TEST(removal)
 {
     source_world_run(check_removal);
+}
+
+/* Catches a file that is renamed between the scan that found it and its first byte, and is given
+ * up: by a name that is gone, and by one that is another file's. */
+SUSPENDS static void check_renamed_unread(SourceWorld *world)
+{
+    begin(world);
+    put("d/a.log", "w", "one\n");
+    put("d/b.log", "w", "two\n");
+    put("d/c.log", "w", "three\n");
+    source_world_set_full(world, true); /* a.log is read, and nothing else */
+    source_world_start(world, &source_files, follow_json);
+    source_world_wait_full(world, 1);
+    EXPECT_EQ(rename("d/b.log", "d/b.1.log"), 0);
+    EXPECT_EQ(rename("d/c.log", "d/c.1.log"), 0);
+    put("d/c.log", "w", "four\n");
+    source_world_set_full(world, false);
+    source_world_wait_rows(world, 4);
+    EXPECT_OK(source_world_stop(world));
+    EXPECT_EQ(world->rows, 4);
+    EXPECT_EQ(world->n_tracks, 4);
+}
+
+TEST(renamed_unread)
+{
+    source_world_run(check_renamed_unread);
+}
+
+/* Catches a file that is taken away, forgotten, brought back, and read from the beginning. */
+SUSPENDS static void check_brought_back(SourceWorld *world)
+{
+    char path[32];
+
+    begin(world);
+    for (int i = 0; i < LIMIT_FILES_OPEN + 2; i++) { /* the first two do not stay open */
+        (void) snprintf(path, sizeof(path), "d/%d.log", 1000 + i);
+        put(path, "w", "old\n");
+    }
+    source_world_start(world, &source_files, follow_json);
+    source_world_wait_rows(world, LIMIT_FILES_OPEN + 2);
+    source_world_set_full(world, true);
+    put("d/1000.log", "a", "one\n");
+    source_world_wait_full(world, 1);
+    put("d/1001.log", "a", "two\n");
+    EXPECT_EQ(rename("d/1001.log", "d/away"), 0);
+    put("d/new.log", "w", "three\n");
+    buf_reset(&world->text);
+    world->rows = 0;
+    source_world_set_full(world, false);
+    source_world_wait_rows(world, 2); /* behind the scan that did not find it */
+    EXPECT_EQ(rename("d/away", "d/1001.log"), 0);
+    source_world_wait_rows(world, 3);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "one three two ");
+}
+
+TEST(brought_back)
+{
+    source_world_run(check_brought_back);
+}
+
+/* Catches a file that is never looked at again because it could not be opened at first. */
+SUSPENDS static void check_shut(SourceWorld *world)
+{
+    bool is_root = geteuid() == 0;
+
+    begin(world);
+    put("d/a.log", "w", "one\n");
+    EXPECT_OK(chmod("d/a.log", 0));
+    EXPECT_OK(chmod(".", 0755)); /* the other user looks into it, too */
+    EXPECT(!is_root || seteuid(65534) == 0);
+    source_world_start(world, &source_files, follow_json);
+    source_world_wait_said(world, "Permission denied");
+    EXPECT(!is_root || seteuid(0) == 0);
+    EXPECT_OK(chmod("d/a.log", 0600));
+    put("d/a.log", "a", "two\n");
+    source_world_wait_rows(world, 2);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "one two ");
+}
+
+TEST(shut)
+{
+    source_world_run(check_shut);
+}
+
+/* Catches an emptied file that begins as before and goes on on the old track, where sinks have its
+ * positions already. */
+SUSPENDS static void check_emptied_alike(SourceWorld *world)
+{
+    begin(world);
+    put("d/a.log", "w", "start\n");
+    source_world_start(world, &source_files, follow_json);
+    source_world_wait_rows(world, 1);
+    put("d/a.log", "a", "one\n");
+    source_world_wait_rows(world, 2);
+    put("d/a.log", "w", "start\n");
+    source_world_wait_rows(world, 3);
+    put("d/a.log", "a", "two\n");
+    source_world_wait_rows(world, 4);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "start one start two ");
+    EXPECT_EQ(world->n_tracks, 2);
+    source_world_start(world, &source_files, follow_json);
+    put("d/a.log", "a", "three\n");
+    source_world_wait_rows(world, 1);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "three ");
+}
+
+TEST(emptied_alike)
+{
+    source_world_run(check_emptied_alike);
 }
 
 /* Catches a source that notices nothing where the kernel tells nothing. */

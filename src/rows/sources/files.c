@@ -108,7 +108,10 @@ static void note_found(Files *files, const FileFound *found)
     } else if (!tail->is_seen) {
         file_tail_rename(tail, found->path);
         tail->is_dirty = tail->is_dirty || found->size != tail->size || tail->gone_ns != 0;
+        tail->is_done = tail->is_done && !(tail->is_shut && found->size != tail->size);
     }
+    tail->is_dirty = tail->is_dirty || tail->is_sought;
+    tail->is_sought = false;
     tail->is_seen = true;
     tail->gone_ns = 0;
     tail->size = found->size;
@@ -131,6 +134,7 @@ static void reconcile(Files *files)
         if (tail->is_seen)
             continue;
         tail->gone_ns = tail->gone_ns ? tail->gone_ns : sl_now_ns();
+        tail->is_sought = false;
         tail->is_dirty = true;
     }
 }
@@ -213,14 +217,18 @@ static void keep_few_open(Files *files)
 /* TAIL cannot be read: the others are, and people hear of it. */
 static void note_failure(Files *files, FileTail *tail, int r)
 {
+    bool is_known = tail->is_shut;
     Err err;
 
     err_take(r, &err);
+    tail->is_done = true;
+    tail->is_shut = tail->read.fd < 0;
+    if (is_known && tail->is_shut)
+        return;
     if (files->n_failed++ == 0)
         (void) snprintf(files->failure, sizeof(files->failure), "%.*s",
                         (int) sizeof(files->failure) - 1, err.text);
     source_say(files->source, false, err.text);
-    tail->is_done = true;
     close_file(files, tail);
 }
 
@@ -243,17 +251,22 @@ SUSPENDS static int at_end(Files *files, FileTail *tail)
     return r;
 }
 
-/* Its name leads elsewhere, and it is not open: what was not read of it is out of reach. */
+/* Its name leads elsewhere, and it is not open. The next scan may find it by another name; when
+ * that has not, what was not read of it is out of reach. */
 static void lose(Files *files, FileTail *tail)
 {
     char text[300];
 
+    if (files->args->follow && tail->gone_ns == 0) {
+        tail->is_sought = true;
+        files->is_scan_due = true;
+        return;
+    }
     if (tail->size > tail->bytes.position && !tail->read.is_gzip) {
         (void) snprintf(text, sizeof(text), "%s was removed before all of it was read", tail->path);
         source_say(files->source, false, text);
     }
     tail->is_done = true;
-    files->is_scan_due = files->args->follow;
 }
 
 /* Read a piece of TAIL. 0 or an error that ends the source. */
@@ -290,7 +303,7 @@ SUSPENDS static int read_round(Files *files, bool *ret_is_idle)
 
         if (r != 0 || source_is_stopping(files->source))
             break;
-        if (tail->is_done || !tail->is_dirty)
+        if (tail->is_done || tail->is_sought || !tail->is_dirty)
             continue;
         *ret_is_idle = false;
         r = read_piece(files, tail);

@@ -28,6 +28,7 @@ typedef struct SavedStep {
     Str settings;
     int64_t lane;
     int64_t bytes;
+    bool is_by_arrival;
 } SavedStep;
 
 /* What is known of the file. */
@@ -80,7 +81,7 @@ static void tell_left_behind(const Deal *deal, const SavedStep *saved)
     char *news = deal->pipeline->news;
     size_t len = strlen(news), max = sizeof(deal->pipeline->news);
 
-    if (saved->lane > 0)
+    if (saved->lane > 0 || saved->is_by_arrival)
         return;
     (void) snprintf(news + len, max - len, "%sstep %.*s %s: %s", len > 0 ? "; " : "",
                     (int) saved->name.len, saved->name.data,
@@ -247,6 +248,8 @@ static int load_steps(const Deal *deal, const Saved *saved)
                            .settings = json_str_or(json_find(it.value, "settings"), (Str){ 0 }),
                            .lane = json_i64_or(json_find(it.value, "lane"), -1),
                            .bytes = json_i64_or(json_find(it.value, "bytes"), -1) };
+
+        (void) json_get_bool(json_find(it.value, "by_arrival"), &step.is_by_arrival);
         int r;
 
         if (step.lane < 0 || (uint64_t) step.lane >= saved->lanes || step.bytes < 0 ||

@@ -200,10 +200,12 @@ SUSPENDS static int lane_work(LaneWork *work)
     if (lane->n_steps == 0)
         return 0;
     work->is_elsewhere = lane->is_offloaded || may_block(work);
+    lane->is_elsewhere = work->is_elsewhere;
     if (work->is_elsewhere)
         r = work_elsewhere(work);
     else
         r = work_main(work);
+    lane->is_elsewhere = false;
     enter(lane);
     return r;
 }

@@ -232,6 +232,7 @@ struct Lane {
     LaneStep *steps;
     size_t n_steps;
     bool is_busy;
+    bool is_elsewhere; /* its steps are at work on the pool */
     bool is_offloaded;
     bool is_watched; /* a step of it may hang */
 };

@@ -452,6 +452,28 @@ SUSPENDS static void open_when_all_is_in(Pipeline *pipeline)
 }
 
 /* With the sink away the source comes to its end all the same, and nothing is lost. */
+/* Catches a throttle that a restart fills, and a sample that begins to count anew. */
+TEST(what_goes_by_arrival_is_kept)
+{
+    static const char one[] = "{\"source\":[\"sim:sensors=1,count=%d,seed=%d\"],"
+                              "\"out\":[\"jsonl:x.jsonl\"],\"state\":\"arrival.state\","
+                              "\"steps\":[{\"throttle\":{\"rate\":0.001,\"burst\":50}},"
+                              "{\"sample\":{\"every\":10}}]}";
+    char json[400];
+    World world;
+
+    vault_reset();
+    (void) snprintf(json, sizeof(json), one, 33, 1);
+    world = run(json, NULL);
+    EXPECT_EQ(world.r, 0);
+    EXPECT_EQ(vault.n_rows, 4);
+    (void) snprintf(json, sizeof(json), one, 100, 2);
+    world = run(json, NULL);
+    EXPECT_EQ(world.r, 0);
+    EXPECT_EQ(world.stats.dropped, 83); /* 17 of the burst of 50 were left */
+    EXPECT_EQ(vault.n_rows, 5);         /* the 41st */
+}
+
 TEST(a_full_channel_may_spill)
 {
     char json[600];

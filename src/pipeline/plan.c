@@ -347,7 +347,8 @@ static int plan_steps(Plan *plan)
         r = wrap(try_step(plan, step), "%s", entry.place);
         if (r < 0)
             return r;
-        plan->is_stateful = plan->is_stateful || step->driver->is_stateful;
+        plan->is_stateful = plan->is_stateful ||
+                            (step->driver->is_stateful && !step->driver->is_by_arrival);
         plan->n_steps++;
     }
     return 0;

@@ -53,7 +53,7 @@ typedef struct Plan {
     size_t n_sources, n_steps, n_sinks;
     PlanSink dead_letters; /* spec.driver NULL: in memory, counted only (tests) */
     PipelineConfig config; /* with its defaults; texts in the arena */
-    bool is_stateful;      /* a step is */
+    bool is_stateful;      /* a step is, and not by arrival (T7) */
 } Plan;
 
 /* Compile CONFIG (copied). 0; -ERR_CONFIG or -ERR_INVALID with words that name the place:

@@ -116,6 +116,13 @@ void save_release_receipts(Pipeline *pipeline, size_t n, int r)
         memmove(pipeline->held, pipeline->held + n, pipeline->n_held * sizeof(pipeline->held[0]));
 }
 
+/* Whether the state of STEP in LANE can be saved now. That by arrival is saved without silence, so
+ * the lane may just be at it, on the pool: then it is not in this file. */
+static bool can_be_saved(const Lane *lane, const StepDriver *driver)
+{
+    return driver->is_stateful && !(driver->is_by_arrival && lane->is_elsewhere);
+}
+
 /* The state of the steps behind the head that names them. */
 static int write_steps(const Pipeline *pipeline, JsonWriter *head, Buf *blobs)
 {
@@ -127,7 +134,7 @@ static int write_steps(const Pipeline *pipeline, JsonWriter *head, Buf *blobs)
             size_t from = blobs->len;
             int r;
 
-            if (!step->driver->is_stateful)
+            if (!can_be_saved(&pipeline->lanes[i], step->driver))
                 continue;
             r = step->driver->save(pipeline->lanes[i].steps[k].state, blobs);
             if (r < 0)
@@ -137,6 +144,8 @@ static int write_steps(const Pipeline *pipeline, JsonWriter *head, Buf *blobs)
             json_write_member_str(head, "settings", step->json);
             json_write_member_u64(head, "lane", i);
             json_write_member_u64(head, "bytes", blobs->len - from);
+            if (step->driver->is_by_arrival)
+                json_write_member_bool(head, "by_arrival", true);
             json_write_object_end(head);
         }
     }

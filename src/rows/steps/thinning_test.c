@@ -2,6 +2,7 @@
  * sample and throttle: how many stay, which, and that the same ones do again.
  */
 #include "base/limits.h"
+#include "rows/step_share.h"
 #include "rows/step_world_int.h"
 
 #include <stdio.h>
@@ -102,6 +103,72 @@ TEST(what_is_over_may_be_marked)
     step_world_run(&world);
     EXPECT_STEP(&world, "readings {\"n\":1,\"throttled\":false}\n"
                         "readings {\"n\":2,\"throttled\":true}\n");
+}
+
+/* Catches a burst that a restart gives again, to a key or to all rows, and a key that is lost on the
+ * way to other lanes. */
+TEST(a_restart_gives_no_burst)
+{
+    static const char *const settings[] = { "{\"rate\":1,\"burst\":5,\"by\":[\"sensor\"]}",
+                                            "{\"rate\":1,\"burst\":5}" };
+    static const StepShare share = { .n_lanes = 2 };
+
+    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+        AUTO(step_world_deinit) StepWorld before = { 0 };
+        AUTO(step_world_deinit) StepWorld after = { 0 };
+        AUTO(step_world_deinit) StepWorld other = { 0 };
+        AUTO(buf_deinit) Buf saved = { 0 };
+
+        REQUIRE(step_world_open(&before, "throttle", settings[i]));
+        REQUIRE(step_world_open(&after, "throttle", settings[i]));
+        REQUIRE(step_world_open(&other, "throttle", settings[i]));
+        step_world_columns(&before, "sensor:text n:integer");
+        put_rows(&before, 7, 1);
+        EXPECT_EQ(before.n_out, 5);
+        EXPECT_OK(before.driver->save(before.state, &saved));
+        EXPECT_OK(
+            after.driver->deal((void *[]){ after.state, other.state }, &share, buf_str(&saved)));
+        for (StepWorld *world = &after;; world = &other) {
+            step_world_columns(world, "sensor:text n:integer");
+            world->now_ns = STEP_WORLD_NOW_NS + 2 * NS_PER_S;
+            put_rows(world, 7, 1);
+            EXPECT_EQ(world->n_out, 2);
+            if (world == &other)
+                break;
+        }
+    }
+}
+
+/* Catches keys without a debt that are saved, and one in both tables that is saved as it was. */
+TEST(little_is_saved)
+{
+    AUTO(step_world_deinit) StepWorld world = { 0 };
+    AUTO(buf_deinit) Buf saved = { 0 };
+
+    REQUIRE(step_world_open(&world, "throttle", "{\"rate\":1,\"by\":[\"sensor\"]}"));
+    step_world_columns(&world, "sensor:text n:integer");
+    put_rows(&world, 900, 900);
+    world.now_ns = STEP_WORLD_NOW_NS + 10 * NS_PER_S;
+    put_rows(&world, 1, 1);
+    EXPECT_OK(world.driver->save(world.state, &saved));
+    EXPECT(saved.len < 60);
+}
+
+TEST(a_sample_counts_on)
+{
+    AUTO(step_world_deinit) StepWorld before = { 0 };
+    AUTO(step_world_deinit) StepWorld after = { 0 };
+    AUTO(buf_deinit) Buf saved = { 0 };
+
+    REQUIRE(step_world_open(&before, "sample", "{\"every\":10}"));
+    REQUIRE(step_world_open(&after, "sample", "{\"every\":10}"));
+    step_world_columns(&before, "sensor:text n:integer");
+    step_world_columns(&after, "sensor:text n:integer");
+    put_rows(&before, 15, 1);
+    EXPECT_OK(before.driver->save(before.state, &saved));
+    EXPECT_OK(after.driver->load(after.state, buf_str(&saved)));
+    put_rows(&after, 15, 1);
+    EXPECT_STEP(&after, "readings {\"sensor\":\"s0\",\"n\":5}\n- filtered 14\n");
 }
 
 /* More keys than are kept: nothing grows without end, and those that are seen go on. */

@@ -10,7 +10,9 @@
  *
  * Keys stand in two tables, the younger of which takes new ones. When that is half of
  * LIMIT_THROTTLE_KEYS the older is let go, and with it keys that were not seen since: those begin
- * with a full burst again, as all do after a restart.
+ * with a full burst again.
+ *
+ * Over a restart the numbers of those are kept that may have less than a full burst.
  */
 #include "base/err.h"
 #include "base/limits.h"
@@ -18,11 +20,14 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "codec/varint.h"
 #include "rows/derive.h"
 #include "rows/step.h"
 #include "rows/step_key.h"
+#include "rows/step_share.h"
 
 #define CACHED_SHAPES 16
+#define VERSION       1
 
 typedef enum Over { OVER_DROP, OVER_MARK } Over;
 
@@ -64,6 +69,7 @@ typedef struct Throttle {
     Str mark;
     StepKey key;
     int64_t due_ns; /* where there is no key */
+    int64_t now_ns; /* of the last run */
     Generation young, old;
     Shapes *made;
     StepCache plans[CACHED_SHAPES]; /* of Derived; for the mark */
@@ -210,6 +216,7 @@ static int throttle_run(void *state, StepRun *run)
         r = add_mark(throttle, parcel, &mark);
     if (r < 0)
         return r;
+    throttle->now_ns = run->now_ns;
     step_key_bind(&throttle->key, parcel);
     for (size_t i = 0; i < parcel_count(parcel); i++) {
         RowValue *row = parcel_row(parcel, i);
@@ -227,6 +234,67 @@ static int throttle_run(void *state, StepRun *run)
     return 0;
 }
 
+/* ---- state ----------------------------------------------------------------------------------- */
+
+/* The keys of GENERATION that are due later than now, but those that are among the NEWER too. */
+static void save_keys(const Throttle *throttle, const Generation *generation,
+                      const Generation *newer, Buf *out)
+{
+    size_t cursor = 0;
+    void *due;
+    Str key;
+
+    while (map_next(&generation->keys, &cursor, &key, &due)) {
+        if (*(const int64_t *) due <= throttle->now_ns || (newer && map_find(&newer->keys, key)))
+            continue;
+        varint_add_str(out, key);
+        varint_add_signed(out, *(const int64_t *) due);
+    }
+}
+
+static int throttle_save(const void *state, Buf *out)
+{
+    const Throttle *throttle = state;
+
+    buf_add_char(out, VERSION);
+    varint_add_signed(out, throttle->due_ns);
+    save_keys(throttle, &throttle->old, &throttle->young, out);
+    save_keys(throttle, &throttle->young, NULL, out);
+    return buf_check(out);
+}
+
+static int throttle_load(void *state, Str bytes)
+{
+    Throttle *throttle = state;
+    int64_t due_ns, *known;
+    Str key;
+
+    if (bytes.len == 0 || bytes.data[0] != VERSION)
+        return fail(-ERR_CONFLICT, "this is no state of a throttle step, or of another version");
+    bytes = str_sub(bytes, 1, bytes.len);
+    if (!varint_take_signed(&bytes, &due_ns))
+        return fail(-ERR_CONFLICT, "the state of the throttle step is damaged: its head");
+    throttle->due_ns = MAX(throttle->due_ns, due_ns);
+    while (bytes.len > 0) {
+        if (!varint_take_str(&bytes, &key) || !varint_take_signed(&bytes, &due_ns))
+            return fail(-ERR_CONFLICT, "the state of the throttle step is damaged: its keys");
+        known = map_find(&throttle->young.keys, key);
+        known = known ? known : add_key(throttle, key);
+        *known = MAX(*known, due_ns);
+    }
+    return 0;
+}
+
+/* Each lane gets all keys: in those where the rows do not come they do no harm. */
+static int throttle_deal(void *const *states, const StepShare *share, Str bytes)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < share->n_lanes && r == 0; i++)
+        r = throttle_load(states[i], bytes);
+    return r;
+}
+
 static Str throttle_column_after(const void *state, Str name)
 {
     const Throttle *throttle = state;
@@ -240,8 +308,13 @@ const StepDriver step_throttle = {
     .name = "throttle",
     .summary = "Lets at most so many rows a second pass, for each key",
     .args = &throttle_args,
+    .is_stateful = true,
+    .is_by_arrival = true,
     .open = throttle_open,
     .close = throttle_close,
     .run = throttle_run,
+    .save = throttle_save,
+    .load = throttle_load,
+    .deal = throttle_deal,
     .column_after = throttle_column_after,
 };

@@ -20,10 +20,10 @@
  *       values of its own key, and the columns of the pipeline's key must be among those (`knows`);
  *       steps before it say whether values come to it as they left the source (`column_after`).
  *       Where that cannot be known the pipeline refuses to begin with other lanes, in words.
- *   T7  State by arrival (throttle, sample) is kept when a pipeline stops or is changed; when it was
- *       killed it may be older than the rows, or begin anew. Nobody can tell which rows it would
- *       have let pass, because those that come again come at another time. So such a step takes
- *       nothing from the promises of the sinks (P6).
+ *   T7  State by arrival (throttle, sample) is kept when a pipeline stops or is changed; after a
+ *       kill it may be older than the rows, or begin anew. Nobody can tell which rows it would have
+ *       let pass, because those that come again come at another time. So such a step takes nothing
+ *       from the promises of the sinks (P6).
  *
  * To add one: a file in rows/steps/ that defines `const StepDriver step_<file>`.
  */

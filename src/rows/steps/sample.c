@@ -6,8 +6,8 @@
  *   sample: { share: 0.1, by: [sensor] }     all rows of a tenth of the sensors
  *
  * By a key the choice is a hash of the key with a fixed seed: the same sensors after a restart, on
- * another machine, in another lane. Without one it goes by the number of the row, which is kept over
- * a restart.
+ * another machine, in another lane. Without one it goes by the number of the row, which is kept
+ * over a restart.
  */
 #include "base/err.h"
 #include "base/map.h"

@@ -105,8 +105,8 @@ TEST(what_is_over_may_be_marked)
                         "readings {\"n\":2,\"throttled\":true}\n");
 }
 
-/* Catches a burst that a restart gives again, to a key or to all rows, and a key that is lost on the
- * way to other lanes. */
+/* Catches a burst that a restart gives again, to a key or to all rows, and a key that is lost on
+ * the way to other lanes. */
 TEST(a_restart_gives_no_burst)
 {
     static const char *const settings[] = { "{\"rate\":1,\"burst\":5,\"by\":[\"sensor\"]}",

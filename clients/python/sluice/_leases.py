@@ -87,7 +87,9 @@ class Leases:
                 await self._until_halt(asyncio.sleep(pause))
                 continue
             for job in jobs or []:
-                self._start(client, job)
+                running = self._start(client, job)
+                if self._halting.is_set():
+                    running.cancel()  # it goes back before it begins
 
     async def _fetch(self, client: Client, count: int) -> List[Dict[str, Any]]:
         body = {"queues": self._queues, "count": count, "worker_id": self._name,
@@ -98,28 +100,33 @@ class Leases:
 
     async def _until_halt(self, work: Awaitable[Any]) -> Any:
         """What WORK gives, or None when no further job is to be taken first. An engine that is
-        answering a fetch sees the connection close and gives the jobs to others."""
+        answering a fetch sees the connection close and gives the jobs to others; jobs whose answer
+        has come whole are ours to give back."""
         doing = asyncio.ensure_future(work)
         halting = asyncio.ensure_future(self._halting.wait())
+        is_halted = False
         try:
             await asyncio.wait({doing, halting}, return_when=asyncio.FIRST_COMPLETED)
-            return doing.result() if doing.done() else None
         finally:
             halting.cancel()
             if not doing.done():
+                is_halted = True
                 doing.cancel()
-                with contextlib.suppress(asyncio.CancelledError, SluiceError):
-                    await doing
+                await asyncio.wait({doing})
+        if doing.cancelled() or is_halted and isinstance(doing.exception(), SluiceError):
+            return None
+        return doing.result()
 
     # -- a job -------------------------------------------------------------------------------------
 
-    def _start(self, client: Client, job: Dict[str, Any]) -> None:
+    def _start(self, client: Client, job: Dict[str, Any]) -> Running:
         running = Running(job)
         lost = self._running.get(running.id)
         if lost:  # its lease has run out before a heartbeat could tell
             lost.drop()
         self._running[running.id] = running
         running.future = asyncio.ensure_future(self._run_job(client, running))
+        return running
 
     async def _run_job(self, client: Client, running: Running) -> None:
         try:
@@ -143,6 +150,7 @@ class Leases:
         if task.timeout is not None:
             timer = asyncio.get_running_loop().call_later(task.timeout, running.time_out)
         try:
+            running.begin()
             function = self._functions.get(task.type)
             if function is None:
                 raise LookupError(f"this worker has no task for {task.type!r}")

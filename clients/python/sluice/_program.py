@@ -141,6 +141,7 @@ class Program:
     async def _run_line(self, running: Running) -> None:
         head = encode({"id": running.id})[:-1]
         try:
+            running.begin()
             answer = head + b',"result":' + await self._call(running.task) + b"}"
         except KeyboardInterrupt:
             raise

@@ -111,12 +111,21 @@ class Running:
         self.is_timed_out = False
         self.is_answering = False  # its function is done
         self.future: "Optional[asyncio.Future[None]]" = None
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Its function is called next. Raises CancelledError where it was cancelled before."""
+        self._has_begun = True
+        if self.is_cancelled:
+            raise asyncio.CancelledError
 
     def cancel(self) -> None:
         """End its function."""
         self.task._cancelled.set()
-        if not self.is_answering and self.future:
-            self.is_cancelled = True
+        if self.is_answering or not self.future:
+            return
+        self.is_cancelled = True
+        if self._has_begun:  # else nothing of its coroutine would run, and nobody be told
             self.future.cancel()
 
     def drop(self) -> None:

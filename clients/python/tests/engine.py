@@ -53,7 +53,7 @@ TASK = """
     command: [{python}, tasks.py]
     keep: true
     at_once: 12
-    grace: 2s
+    grace: 30s
     set: {{PYTHONPATH: {package}}}
 """
 

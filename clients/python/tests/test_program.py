@@ -3,12 +3,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import unittest
+from typing import Any, Dict, List
 
-from engine import LONG_S, EngineCase, sluice, until
+from engine import HERE, LONG_S, PACKAGE, EngineCase, sluice, until
 
 
 class ProgramTest(EngineCase):
@@ -106,6 +110,23 @@ class ProgramTest(EngineCase):
         await asyncio.wait_for(until(mark), LONG_S)
         await self.client.cancel(job)
         await asyncio.wait_for(until(mark + ".cancelled"), LONG_S)
+
+
+class LinesTest(unittest.TestCase):
+    def test_a_job_that_is_taken_back_before_it_has_begun(self) -> None:
+        """Both lines wait already when the process reads: the job is answered all the same."""
+        lines: List[Dict[str, Any]] = [
+            {"id": "1", "type": "hangs", "args": [{"path": os.devnull}]}, {"cancel": "1"},
+            {"id": "2", "type": "add", "args": [{"a": 1, "b": 2}]}]
+        done = subprocess.run(
+            [sys.executable, str(HERE / "programs" / "tasks.py")],
+            input="".join(json.dumps(line) + "\n" for line in lines), stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, timeout=LONG_S, check=False,
+            env={**os.environ, "SLUICE_PROGRAM": "kept", "PYTHONPATH": PACKAGE})
+        answers = {answer["id"]: answer for answer in map(json.loads, done.stdout.splitlines())}
+        self.assertEqual(answers["2"]["result"], {"sum": 3})
+        self.assertEqual(answers["1"]["error"]["code"], "cancelled")
+        self.assertEqual(done.returncode, 0)
 
 
 if __name__ == "__main__":

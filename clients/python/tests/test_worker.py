@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import signal
 import unittest
+from typing import Any, List
 
 from engine import LONG_S, EngineCase, sluice, until
+from sluice._leases import Leases
 
 
 class WorkerTest(EngineCase):
@@ -195,6 +199,37 @@ class WorkerTest(EngineCase):
         await asyncio.wait_for(until(self.path("mark")), LONG_S)
         worker.send_signal(signal.SIGTERM)
         self.assertEqual(await asyncio.wait_for(self.ended(worker), LONG_S), 1)
+
+
+class LeasesTest(unittest.IsolatedAsyncioTestCase):
+    """What meets in one turn of the loop, which no engine does when it is wanted."""
+
+    def leases(self) -> Leases:
+        return Leases({}, url="http://127.0.0.1:1", ca_file=None, queues=["py"], concurrency=2,
+                      lease=30.0, grace=1.0, name="me")
+
+    async def test_jobs_that_come_with_the_stop_are_not_lost(self) -> None:
+        leases = self.leases()
+
+        async def fetch() -> List[str]:
+            with contextlib.suppress(asyncio.CancelledError):
+                leases.stop()
+                await asyncio.sleep(LONG_S)
+            return ["job"]  # as wait_for does until Python 3.11
+
+        self.assertEqual(await leases._until_halt(fetch()), ["job"])
+
+    async def test_a_stop_takes_back_what_has_not_begun(self) -> None:
+        leases, told = self.leases(), []
+
+        class Engine:
+            async def call(self, method: str, path: str, body: bytes, **more: Any) -> None:
+                told.append((path, json.loads(body).get("requeue")))
+
+        leases._start(Engine(), {"id": "j", "type": "add", "args": []})  # type: ignore[arg-type]
+        await leases._give_back()
+        self.assertEqual(told, [("/ojs/v1/workers/nack", True)])
+        self.assertEqual(leases._running, {})
 
 
 if __name__ == "__main__":

@@ -78,9 +78,9 @@ class WorkerTest(EngineCase):
         self.assertEqual(await self.done("add", {"a": 1, "b": 2}, queue="py"), {"sum": 3})
 
     async def test_leases_are_renewed_while_a_task_holds_the_loop(self) -> None:
-        await self.start_worker(LEASE="3")
+        await self.start_worker(LEASE="6")
         job = await self.gate(holds_loop=True)
-        await self.hourglass(4500)
+        await self.hourglass(7500)
         self.assertEqual((await self.client.get(job)).state, "active")
         self.open_gate()
         self.assertEqual(await self.client.wait(job, LONG_S), "through")
@@ -108,7 +108,7 @@ class WorkerTest(EngineCase):
 
     async def test_a_lost_job_that_comes_back(self) -> None:
         """To the same worker, while its function still runs: the new one counts."""
-        worker = await self.start_worker(LEASE="2")
+        worker = await self.start_worker(LEASE="5")
         mark = self.path("mark")
         job = await self.client.push("hangs", {"path": mark}, queue="py", retry=1)
         await asyncio.wait_for(until(mark), LONG_S)
@@ -119,7 +119,7 @@ class WorkerTest(EngineCase):
         await asyncio.wait_for(until(mark + ".cancelled"), LONG_S)
         while self.read("mark").count("run") < 2:
             await asyncio.sleep(0.01)
-        await self.hourglass(3500)
+        await self.hourglass(6500)
         self.assertEqual((await self.client.get(job)).state, "active")  # and its lease is renewed
         os.unlink(mark + ".cancelled")
         await self.client.cancel(job)

@@ -342,6 +342,8 @@ SUSPENDS static int keep(void *arg)
             continue;
         }
         r = box_start(pool, &box);
+        if (r == 0 && sl_is_cancelled())
+            box_end(pool, box, BOX_END_STOP); /* it got ready at the same moment */
         if (r == -ECANCELED || sl_is_cancelled())
             return -ECANCELED;
         sl_cond_wake_one(&pool->begun);

@@ -28,7 +28,8 @@
 #include <sys/wait.h>
 
 #define PRELOAD_RUNS   100 /* of a box; below it the spawner keeps the libraries of boxes loaded */
-#define CRASHED_STATUS SIGKILL /* of boxes whose spawner has gone: they went with it */
+#define CRASHED_STATUS SIGKILL   /* of boxes whose spawner has gone: they went with it */
+#define HEARD_BYTES    (1 << 20) /* more than a pipe holds: what has ended says no more than that */
 
 static Box *box_at(ListLink *link)
 {
@@ -118,9 +119,12 @@ void box_end(BoxPool *pool, Box *box, BoxEnd why)
 void box_hear_words(Box *box)
 {
     char text[1024];
+    size_t heard = 0;
     ssize_t n;
 
-    while ((n = read(box->words, text, sizeof(text))) > 0) {
+    /* One that goes on may say more as quickly as it is read. */
+    for (; heard < HEARD_BYTES && (n = read(box->words, text, sizeof(text))) > 0;
+         heard += (size_t) n) {
         size_t len = MIN((size_t) n, (size_t) LIMIT_BOX_WORDS_BYTES);
         size_t kept = MIN(box->last_words_len, LIMIT_BOX_WORDS_BYTES - len);
 
@@ -180,6 +184,8 @@ static void note_end(BoxPool *pool, Box *box, int status)
         log_debug("an idle box ended", L_INT("status", status));
         count_end(pool, BOX_END_CRASH);
         box_forget(pool, box);
+        box_pool_publish(pool);
+        sl_cond_wake_one(&pool->wants); /* it may have been one that is to be ready */
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 static const Handler *const test_handlers[] = { &handler_rogue };
 
@@ -350,6 +351,63 @@ static void killed_body(World *world)
 TEST(every_run_gets_an_answer)
 {
     in_world(killed_body, (BoxPoolOpts){ .boxes_max = 2 });
+}
+
+static void idle_death_body(World *world)
+{
+    BoxPoolStats stats = { 0 };
+
+    while (stats.boxes == 0 && sl_sleep_ms(1) == 0)
+        EXPECT_OK(box_pool_stats(world->pool, &stats));
+    for (uint64_t deaths = 1; deaths <= 2; deaths++) {
+        while (kill_boxes() == 0)
+            EXPECT_OK(sl_sleep_ms(1));
+        while ((stats.crashes < deaths || stats.boxes == 0) && sl_sleep_ms(1) == 0)
+            EXPECT_OK(box_pool_stats(world->pool, &stats));
+    }
+}
+
+/* Would catch: a box that is to be ready and is missed only once somebody wants it. */
+TEST(a_ready_box_that_dies_is_replaced)
+{
+    in_world(idle_death_body, (BoxPoolOpts){ .boxes_max = 1, .boxes_ready = 1 });
+}
+
+/* ---- stopped --------------------------------------------------------------------------------- */
+
+/* Whether the box that starts has said that it is ready, and the keeper is about to hear it. */
+static bool is_about_to_start(const World *world)
+{
+    sl_stats stats;
+    Box *box;
+    char byte;
+
+    if (list_is_empty(&world->pool->all))
+        return false;
+    box = LIST_ITEM(world->pool->all.first, Box, all_link);
+    sl_stats_get(&stats);
+    return stats.fibers_ready > 0 && box->place == BOX_STARTING &&
+           recv(box->socket, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static void stopped_body(World *world)
+{
+    sl_nursery *nursery = sl_nursery_open(.name = "caller", .keep_going = true);
+    Try try = { .pool = world->pool, .run.args = str_from_c("{\"data\":\"x\"}") };
+
+    EXPECT_OK(sl_spawn(nursery, run_try, &try, .name = "try"));
+    while (!is_about_to_start(world))
+        EXPECT_OK(sl_yield());
+    sl_nursery_cancel(world->nursery);
+    sl_nursery_close(nursery);
+    EXPECT(try.r < 0);
+    end_try(&try);
+}
+
+/* Would catch: a box that gets ready at the moment of the stop, and is nobody's. */
+TEST(a_box_may_get_ready_while_the_pool_stops)
+{
+    in_world(stopped_body, (BoxPoolOpts){ .boxes_max = 1 });
 }
 
 /* ---- turns and memory ------------------------------------------------------------------------ */

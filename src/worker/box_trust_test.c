@@ -4,7 +4,9 @@
  */
 #include "worker/box_world_int.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* ---- a handler that lies on the wire --------------------------------------------------------- */
 
@@ -134,6 +136,18 @@ static void whispers_body(World *world)
 TEST(a_box_without_a_run_is_silent)
 {
     in_world(whispers_body, (BoxPoolOpts){ .boxes_max = 1 });
+}
+
+/* Would catch: a loop that is held for as long as somebody talks. */
+TEST(words_without_an_end_are_not_heard_out)
+{
+    static Box box;
+
+    box.words = open("/dev/zero", O_RDONLY | O_CLOEXEC); /* as quick as a box can be */
+    REQUIRE(box.words >= 0);
+    box_hear_words(&box);
+    EXPECT_EQ(box.last_words_len, LIMIT_BOX_WORDS_BYTES);
+    (void) close(box.words);
 }
 
 static void pretends_body(World *world)

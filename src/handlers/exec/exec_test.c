@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- a world with one declared program ------------------------------------------------------- */
@@ -399,6 +400,21 @@ PROGRAM_TEST(a_kept_program_that_ends_is_replaced)
     expect_kept_failure(&world, "[\"large\"]", 0, -ERR_PROCESS,
                         "its result is larger than 1048576 bytes");
     EXPECT_EQ(pid_of(&world), pid);
+    close_world(&world);
+}
+
+/* Would catch a job that fails because its process has died while nobody wanted it. */
+PROGRAM_TEST(a_job_is_not_lost_on_a_process_that_has_died)
+{
+    siginfo_t info;
+    World world;
+    int64_t pid;
+
+    open_world(&world, KEPT);
+    pid = pid_of(&world);
+    EXPECT_EQ(kill((pid_t) pid, SIGKILL), 0);
+    EXPECT_EQ(waitid(P_PID, (id_t) pid, &info, WEXITED | WNOWAIT), 0); /* the loop stands still */
+    EXPECT(pid_of(&world) != pid);
     close_world(&world);
 }
 

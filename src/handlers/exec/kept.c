@@ -11,7 +11,7 @@
  * A job that is cancelled is taken back with a line; the program has the grace to answer. If it
  * does not, it is taken for stuck and ended, and with it the other jobs in it, which fail and may
  * be tried again. The same happens to all its jobs when a process ends by itself or says what is
- * no answer. A line that has been begun is written to its end, also for a job that is cancelled:
+ * no answer; one that it has got nothing of goes to another process, once. A line that has been begun is written to its end, also for a job that is cancelled:
  * the next one would be unreadable behind half of it.
  *
  * K1  A process takes jobs exactly while it is in its loop's list.
@@ -66,7 +66,8 @@ typedef struct Kept {
 typedef struct KeptCall {
     ListLink link; /* of the process's list (K2) */
     uint64_t id;
-    bool is_begun; /* the process has got some of its line */
+    bool is_begun;  /* the process has got some of its line */
+    bool is_missed; /* it had ended before, and nobody knew yet */
     Task *task;
     JsonWriter *result;
     sl_event done;
@@ -540,30 +541,43 @@ SUSPENDS static int exchange(Kept *kept, KeptCall *call, Str line)
     return r;
 }
 
-int kept_run(ProgramLoop *loop, Task *task, JsonWriter *result)
+/* Run CALL in a process that has a place for it. */
+SUSPENDS static int try_once(ProgramLoop *loop, KeptCall *call)
 {
     AUTO(buf_deinit) Buf line = { .max_bytes = LIMIT_EXEC_LINE_BYTES };
-    KeptCall call = { .task = task, .result = result };
     Kept *kept;
     int r;
 
     r = find_place(loop, &kept);
     if (r < 0)
         return r;
-    call.id = kept->n_given + 1;
-    frame_write_job(&line, call.id, task);
+    call->id = kept->n_given + 1;
+    frame_write_job(&line, call->id, call->task);
     r = buf_check(&line);
     if (r < 0)
         return r; /* its line is too long, which is not the process's fault */
-    kept->n_given = call.id;
+    kept->n_given = call->id;
     kept->n_users++;
-    list_push_back(&kept->calls, &call.link); /* K2 */
+    list_push_back(&kept->calls, &call->link); /* K2 */
     if (loop->program->jobs_max && kept->n_given >= loop->program->jobs_max)
         retire(kept);
-    r = exchange(kept, &call, buf_str(&line));
-    list_remove(&call.link);
+    r = exchange(kept, call, buf_str(&line));
+    call->is_missed = r < 0 && r != -ECANCELED && !call->is_begun;
+    list_remove(&call->link);
     sl_cond_wake_all(&loop->changed);
     leave(kept);
+    return r;
+}
+
+int kept_run(ProgramLoop *loop, Task *task, JsonWriter *result)
+{
+    KeptCall call = { .task = task, .result = result };
+    int r = try_once(loop, &call);
+
+    if (call.is_missed && !sl_is_cancelled()) {
+        call = (KeptCall){ .task = task, .result = result };
+        r = try_once(loop, &call);
+    }
     if (r < 0)
         return r;
     if (call.r < 0)

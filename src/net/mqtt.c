@@ -330,7 +330,7 @@ void mqtt_stop(Mqtt *mqtt, int64_t grace_ms)
     if (!mqtt)
         return;
     mqtt->is_stopping = true;
-    if (mqtt->stream && grace_ms > 0)
+    if (mqtt->stream && mqtt->is_greeted && grace_ms > 0)
         (void) sl_shielded(grace_ms, say_goodbye, mqtt); /* the server forgets us by itself */
     mqtt_line_close(mqtt);
     sl_nursery_close(mqtt->fibers);

@@ -95,7 +95,7 @@ struct Mqtt {
     Buf out, going; /* to be written; being written */
     bool is_writing;
     bool is_stopping;
-    int64_t wrote_ns;
+    int64_t pinged_ns; /* or greeted */
     sl_cond can_write, written;
     char words[300]; /* why a writer broke it; empty: it did not */
 

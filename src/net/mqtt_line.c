@@ -150,7 +150,18 @@ void mqtt_line_wake(Mqtt *mqtt)
     sl_cond_wake_one(&mqtt->can_write);
 }
 
-/* Wait for something to write; a ping when there is nothing for half the keep alive. */
+/* A ping each half of the keep alive, whatever else is written: acknowledgements show the server
+ * that we are there, and only its answer to a ping shows us the same of it. */
+static void ping_if_due(Mqtt *mqtt)
+{
+    if (!mqtt->is_greeted || mqtt->keep_alive_ms == 0 ||
+        sl_now_ns() - mqtt->pinged_ns < mqtt->keep_alive_ms / 2 * NS_PER_MS)
+        return;
+    mqtt_add_ping(&mqtt->out);
+    mqtt->pinged_ns = sl_now_ns();
+}
+
+/* Wait for something to write, no longer than half the keep alive. */
 SUSPENDS static int wait_for_work(Mqtt *mqtt)
 {
     sl_scope scope;
@@ -158,12 +169,7 @@ SUSPENDS static int wait_for_work(Mqtt *mqtt)
 
     sl_scope_begin(&scope, .timeout_ms = mqtt->keep_alive_ms / 2);
     r = sl_scope_end(&scope, sl_cond_wait(&mqtt->can_write));
-    if (r == -ETIMEDOUT) {
-        if (mqtt->is_greeted && mqtt->out.len == 0)
-            mqtt_add_ping(&mqtt->out);
-        return 0;
-    }
-    return r;
+    return r == -ETIMEDOUT ? 0 : r;
 }
 
 SUSPENDS static int write_some(Mqtt *mqtt)
@@ -187,10 +193,12 @@ int mqtt_line_writer(void *arg)
     int r = 0;
 
     for (;;) {
-        while (!mqtt->is_greeted || mqtt->out.len == 0) {
+        ping_if_due(mqtt);
+        if (!mqtt->is_greeted || mqtt->out.len == 0) {
             r = wait_for_work(mqtt);
             if (r < 0)
                 return r;
+            continue;
         }
         r = write_some(mqtt);
         if (r == -ECANCELED)
@@ -370,6 +378,7 @@ int mqtt_line_open(Mqtt *mqtt, bool *ret_can_mend)
         mqtt_debts_forget(&mqtt->debts);
     subscribe(mqtt);
     mqtt->is_greeted = true;
+    mqtt->pinged_ns = sl_now_ns();
     mqtt->counts.connects++;
     mqtt_line_wake(mqtt);
     return 0;

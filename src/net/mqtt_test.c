@@ -9,12 +9,14 @@
 
 #include "base/macro.h"
 #include "base/test.h"
+#include "net/sim_net.h"
 
 #include <sluice/rt.h>
 
 typedef struct Server {
     Mqtt *mqtt;
     MqttOpts opts;
+    SimNet *net;    /* on the simulated loop */
     Stream *theirs; /* the server's end of the last connection */
     sl_cond connected;
     size_t n_connects;
@@ -34,7 +36,7 @@ typedef struct Server {
 SUSPENDS static int connect_pair(void *ctx, Stream **ret_stream)
 {
     Server *server = ctx;
-    int r;
+    int r = 0;
 
     if (server->refuse > 0) {
         server->refuse--;
@@ -44,7 +46,10 @@ SUSPENDS static int connect_pair(void *ctx, Stream **ret_stream)
         stream_close(server->theirs);
     buf_reset(&server->in);
     server->in_from = 0;
-    r = stream_pair(ret_stream, &server->theirs);
+    if (server->net)
+        sim_net_pair(server->net, ret_stream, &server->theirs);
+    else
+        r = stream_pair(ret_stream, &server->theirs);
     server->n_connects++;
     sl_cond_wake_all(&server->connected);
     return r < 0 ? r : sl_checkpoint();
@@ -469,6 +474,73 @@ SUSPENDS static void check_stop(Server *server)
 TEST(says_goodbye)
 {
     run(check_stop, (MqttOpts){ 0 });
+}
+
+/* A server that has not even greeted is owed no goodbye, and is not waited for. */
+SUSPENDS static void check_early_stop(Server *server)
+{
+    ask(server);
+    wait_connects(server, 1);
+    EXPECT_HEARS(server, "CONNECT");
+    sl_nursery_close(server->nursery);
+    server->nursery = NULL;
+    EXPECT_EQ(server->r, -ECANCELED);
+    mqtt_stop(server->mqtt, INT32_MAX);
+    server->mqtt = NULL;
+    EXPECT_HEARS(server, "closed");
+}
+
+TEST(waits_for_no_server_that_has_not_greeted)
+{
+    run(check_early_stop, (MqttOpts){ 0 });
+}
+
+/* Acknowledgements that go out often do not stand for pings: a server that has nothing to say but
+ * its answers to them is there. */
+SUSPENDS static void check_pings(Server *server)
+{
+    enum { N = 20 };
+    uint64_t tickets[N];
+    size_t acks = 0, pings = 0;
+
+    ask(server);
+    greet(server, 1, false, true);
+    for (uint16_t i = 0; i < N; i++) {
+        publish(server, i + 1, 1, "x", false);
+        if (i == 0)
+            EXPECT_OK(sl_event_wait(&server->has_message));
+        else
+            (void) take(server, &tickets[i]);
+        tickets[i] = server->message.ticket;
+    }
+    ask(server);
+    for (size_t i = 0; i < N && server->n_connects == 1; i++) {
+        const char *said = "PINGREQ";
+
+        EXPECT_OK(sl_sleep_ms(400));
+        mqtt_settle(server->mqtt, tickets[i]);
+        while (strcmp(said, "PINGREQ") == 0 && server->n_connects == 1) {
+            said = hear(server);
+            if (strcmp(said, "PINGREQ") == 0)
+                SAY(server, "\xd0\x00");
+            pings += strcmp(said, "PINGREQ") == 0;
+        }
+        acks += strncmp(said, "PUBACK", 6) == 0;
+    }
+    EXPECT_EQ(server->n_connects, 1);
+    EXPECT_EQ(server->downs, 0);
+    EXPECT_EQ(acks, N);
+    EXPECT(pings >= 6); /* in eight seconds */
+    sl_nursery_cancel(server->nursery);
+}
+
+TEST(pings_though_it_acknowledges)
+{
+    Server server = { .check = check_pings, .opts = { .keep_alive_ms = 1000 } };
+
+    server.net = sim_net_new(NULL);
+    EXPECT_OK(sl_run(run_main, &server, .loop = SL_LOOP_SIM, .seed = 1));
+    sim_net_free(server.net);
 }
 
 TEST_MAIN()

@@ -502,6 +502,41 @@ SUSPENDS static void check_refused(SourceWorld *world)
     stop_broker(&broker);
 }
 
+/* The pipeline fails, and says so to a source that hands on just then. */
+SUSPENDS static int put_and_stop(Source *source, TAKES Parcel *parcel)
+{
+    SourceWorld *world = source->owner;
+
+    sl_event_set(source->stopping);
+    source_world_settle_one(world, parcel, -ERR_UNAVAILABLE);
+    return fail(-ERR_UNAVAILABLE, "the pipeline has failed");
+}
+
+/* Would catch a stop that reaches for a reading which has just ended by itself. */
+SUSPENDS static void check_failed(SourceWorld *world)
+{
+    Broker broker = { 0 };
+    Publisher publisher = { .broker = &broker, .qos = 1, .is_retained = true };
+    SourceHost host = source_world_host;
+
+    host.put = put_and_stop;
+    allow_private(world);
+    launch(&broker);
+    EXPECT_OK(publisher_open(&publisher));
+    EXPECT_OK(publish_text(&publisher, "r", "1"));
+    source_world_start(world, &source_mqtt,
+                       settings(&broker, "\"topics\":[\"r\"],\"value\":\"number\""));
+    world->source.host = &host; /* it has not run yet */
+    EXPECT_EQ(source_world_join(world), -ERR_UNAVAILABLE);
+    publisher_close(&publisher);
+    stop_broker(&broker);
+}
+
+TEST(ends_while_it_is_stopped)
+{
+    run(check_failed);
+}
+
 TEST(ends_when_it_may_not)
 {
     run(check_refused);

@@ -105,7 +105,8 @@ typedef struct MqttSource {
     Arena arena;
     Mqtt *mqtt;
     Messages *messages;
-    sl_scope reading; /* cancelled to stop taking */
+    sl_scope reading; /* cancelled to stop taking, while is_reading */
+    bool is_reading;
 } MqttSource;
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -254,7 +255,7 @@ SUSPENDS static int await_stop(void *arg)
     MqttSource *self = arg;
     int r = sl_event_wait(self->source->stopping);
 
-    if (r == 0)
+    if (r == 0 && self->is_reading)
         sl_scope_cancel(&self->reading);
     return r;
 }
@@ -266,9 +267,11 @@ SUSPENDS static int read_until_stop(MqttSource *self)
     int r;
 
     sl_scope_begin(&self->reading);
+    self->is_reading = true;
     r = sl_spawn(nursery, await_stop, self, .name = "mqtt stop");
     if (r == 0)
         r = read_messages(self);
+    self->is_reading = false;
     r = sl_scope_end(&self->reading, r);
     sl_nursery_cancel(nursery);
     return r;

@@ -2,8 +2,10 @@
  * A consumer of an AMQP queue; see the header.
  *
  * Invariants:
- *   I1  oldest <= every tag that is not acknowledged < next; next - oldest <= window, which is a
- *       power of two above the prefetch, because the broker sends no more than that.
+ *   I1  oldest <= every tag that is not acknowledged < next; next - oldest <= window, a power of
+ *       two above twice the prefetch: the broker sends no more than the prefetch beyond what is
+ *       acknowledged, and no more than the rest of the window is acknowledged behind one that is
+ *       not (n_ahead).
  *   I2  states[tag & (window - 1)] is that of the tag.
  */
 #include "rows/amqp_conn.h"
@@ -20,6 +22,7 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,8 +44,9 @@ struct AmqpConn {
     AmqpOpts opts;
     amqp_connection_state_t state;
     amqp_socket_t *socket;
-    char address[64]; /* the host as a number, where its name need not be checked */
-    int fd;           /* a duplicate of the library's, for the loop; -1: none */
+    char address[64];        /* the host as a number, where its name need not be checked */
+    atomic_int fd;           /* a duplicate of the library's, for the loop; -1: none */
+    atomic_bool is_given_up; /* while it is opened */
     bool is_lost;
     bool can_mend;
     bool is_asked; /* whether the queue is there; not answered yet */
@@ -56,7 +60,8 @@ struct AmqpConn {
 
     uint8_t *states; /* TagState, window of them; owned */
     uint64_t window, oldest, next;
-    size_t n_owed; /* settled, not acknowledged */
+    size_t n_owed;    /* settled, not acknowledged */
+    uint64_t n_ahead; /* acknowledged, behind one that is not */
 };
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -223,6 +228,25 @@ static int consume(AmqpConn *conn)
     return check_last(conn, "consume");
 }
 
+/* For the loop, which may give up from here on. */
+static int share_socket(AmqpConn *conn)
+{
+    conn->fd = fcntl(amqp_get_sockfd(conn->state), F_DUPFD_CLOEXEC, 0);
+    if (conn->fd < 0)
+        return fail_errno("connect");
+    return conn->is_given_up ? fail(-ERR_CLOSED, "connect: nobody waits for it") : 0;
+}
+
+/* On the loop: what the library waits for ends. */
+static void give_up(void *arg)
+{
+    AmqpConn *conn = arg;
+
+    conn->is_given_up = true;
+    if (conn->fd >= 0)
+        (void) shutdown(conn->fd, SHUT_RDWR); /* it may be gone already */
+}
+
 static int open_main(void *arg)
 {
     AmqpConn *conn = arg;
@@ -236,19 +260,16 @@ static int open_main(void *arg)
     if (r < 0)
         return r;
     conn->can_mend = true;
-    r = log_in(conn);
+    r = share_socket(conn);
+    if (r == 0)
+        r = log_in(conn);
     if (r == 0) {
         (void) amqp_channel_open(conn->state, CHANNEL); /* the reply tells */
         r = check_last(conn, "open a channel");
     }
     if (r == 0)
         r = declare(conn);
-    if (r == 0)
-        r = consume(conn);
-    if (r < 0)
-        return r;
-    conn->fd = fcntl(amqp_get_sockfd(conn->state), F_DUPFD_CLOEXEC, 0);
-    return conn->fd < 0 ? fail_errno("connect") : 0;
+    return r < 0 ? r : consume(conn);
 }
 
 SUSPENDS static int find_address(AmqpConn *conn)
@@ -281,7 +302,7 @@ int amqp_conn_open(const AmqpOpts *opts, AmqpConn **ret_conn, bool *ret_can_mend
     conn->fd = -1;
     conn->oldest = 1;
     conn->next = 1;
-    for (conn->window = 1; conn->window <= opts->prefetch;)
+    for (conn->window = 1; conn->window <= 2 * (uint64_t) opts->prefetch;)
         conn->window *= 2;
     conn->states = mem_new_array(uint8_t, conn->window);
     buf_init(&conn->body, LIMIT_AMQP_MESSAGE_BYTES);
@@ -289,7 +310,7 @@ int amqp_conn_open(const AmqpOpts *opts, AmqpConn **ret_conn, bool *ret_can_mend
     *ret_can_mend = r < 0 && err_is_retryable(r);
     if (r < 0)
         return r;
-    r = sl_offload(open_main, conn, .name = "connect to amqp");
+    r = sl_offload(open_main, conn, .name = "connect to amqp", .on_cancel = give_up);
     *ret_can_mend = conn->can_mend;
     if (r < 0)
         return r;
@@ -312,13 +333,18 @@ static int close_main(void *arg)
     return 0;
 }
 
+SUSPENDS static int close_all(void *arg)
+{
+    return sl_offload(close_main, arg, .name = "close amqp");
+}
+
 void amqp_conn_close(AmqpConn *conn)
 {
     if (!conn)
         return;
     sl_fd_close(conn->fd);
     if (conn->state)
-        (void) sl_shielded(INT32_MAX, close_main, conn);
+        (void) sl_shielded(INT32_MAX, close_all, conn); /* cannot fail */
     buf_deinit(&conn->routing_key);
     buf_deinit(&conn->body);
     mem_free(conn->states);
@@ -416,6 +442,7 @@ static int finish_message(AmqpConn *conn, AmqpMessage *ret_message)
         if (status != AMQP_STATUS_OK)
             return fail_status(conn, "reject", status);
         conn->states[conn->tag & (conn->window - 1)] = TAG_PAID;
+        conn->n_ahead++;
         return AMQP_OVERSIZE;
     }
     *ret_message = (AmqpMessage){ .tag = conn->tag,
@@ -503,6 +530,7 @@ SUSPENDS static int pay_one(AmqpConn *conn, uint64_t tag)
 
     *state = TAG_PAID;
     conn->n_owed--;
+    conn->n_ahead++;
     if (!is_back)
         return send_ack(conn, tag, false);
     r = wait_for_room(conn);
@@ -530,6 +558,8 @@ SUSPENDS static int pay_oldest(AmqpConn *conn)
         if (state == TAG_DONE) {
             conn->n_owed--;
             last = conn->oldest;
+        } else {
+            conn->n_ahead--;
         }
     }
     return last > 0 ? send_ack(conn, last, true) : 0;
@@ -537,14 +567,16 @@ SUSPENDS static int pay_oldest(AmqpConn *conn)
 
 int amqp_conn_pay(AmqpConn *conn, bool is_last)
 {
+    uint64_t ahead_max = is_last ? UINT64_MAX : conn->window - conn->opts.prefetch; /* I1 */
     bool has_back = false;
     int r = pay_oldest(conn);
 
     for (uint64_t tag = conn->oldest; r == 0 && tag < conn->next && conn->n_owed > 0; tag++)
         has_back = has_back || state_of(conn, tag) == TAG_BACK;
-    if (!is_last && !has_back && conn->n_owed <= conn->window / 4)
+    if (!is_last && !has_back && conn->n_owed <= conn->opts.prefetch / 4U)
         return r;
-    for (uint64_t tag = conn->oldest; r == 0 && tag < conn->next && conn->n_owed > 0; tag++) {
+    for (uint64_t tag = conn->oldest;
+         r == 0 && tag < conn->next && conn->n_owed > 0 && conn->n_ahead < ahead_max; tag++) {
         if (state_of(conn, tag) == TAG_DONE || state_of(conn, tag) == TAG_BACK)
             r = pay_one(conn, tag);
     }

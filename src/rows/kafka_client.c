@@ -456,6 +456,7 @@ static bool take_event(Kafka *kafka, rd_kafka_event_t *from, KafkaEvent *event)
     case RD_KAFKA_EVENT_OFFSET_COMMIT:
         if (!err || err == RD_KAFKA_RESP_ERR__NO_OFFSET)
             return false;
+        event->is_commit = true;
         break;
     case RD_KAFKA_EVENT_ERROR: break;
     default: return false;
@@ -633,9 +634,12 @@ static int seek_main(void *arg)
     OffsetsArgs *args = arg;
     rd_kafka_topic_partition_list_t *list = list_of(args->offsets, args->n);
     rd_kafka_error_t *error = rd_kafka_seek_partitions(args->kafka->rk, list, WAIT_MS);
+    rd_kafka_resp_err_t err = list->elems[0].err; /* the partition's own */
 
     rd_kafka_topic_partition_list_destroy(list);
-    return error ? fail_error("seek", error) : 0;
+    if (error)
+        return fail_error("seek", error);
+    return err ? fail_kafka("seek", err) : 0;
 }
 
 int kafka_seek(Kafka *kafka, const KafkaOffset *offset)

@@ -65,6 +65,7 @@ typedef struct KafkaEvent {
     int r;           /* ERROR: a code; words are in text */
     bool is_final;   /* ERROR: it does not mend by itself */
     bool is_summary; /* ERROR: all brokers are down, each of which has said why */
+    bool is_commit;  /* ERROR: of a commit that nobody waits for */
     char text[500];
 } KafkaEvent;
 
@@ -95,7 +96,8 @@ MUST SUSPENDS int kafka_committed(Kafka *kafka, KafkaOffset *offsets, size_t n);
 MUST SUSPENDS int kafka_assign(Kafka *kafka, const KafkaOffset *offsets, size_t n);
 MUST SUSPENDS int kafka_unassign(Kafka *kafka, const KafkaOffset *offsets, size_t n);
 
-/* Read on from here; what was fetched is dropped. */
+/* Read on from here; what was fetched is dropped. Nobody may ask for messages meanwhile: what comes
+ * then is neither before nor behind it. */
 MUST SUSPENDS int kafka_seek(Kafka *kafka, const KafkaOffset *offset);
 
 /* The group has these. IS_WAITED: until the broker knows. */

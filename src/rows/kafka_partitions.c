@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/macro.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -106,6 +107,14 @@ void partition_settle(Partition *partition, int64_t first, int64_t last, int r)
         list_remove(&range->link);
         mem_free(range);
     }
+}
+
+void partition_rewind(Partition *partition)
+{
+    if (partition->ranges.first) /* the oldest is not done */
+        partition->rewind = MIN(partition->rewind,
+                                LIST_ITEM(partition->ranges.first, Range, link)->first);
+    partition_clear(partition);
 }
 
 void partition_clear(Partition *partition)

@@ -18,7 +18,8 @@ typedef struct Partition {
     uint32_t epoch;    /* counts assignments and seeks: older messages are none of ours */
     uint64_t skip_to;  /* rows up to this position are in the sink */
     int64_t done;      /* offset up to which all is settled; -1: not known */
-    int64_t committed; /* what was committed last */
+    int64_t stood;     /* where the group stood when we got it */
+    int64_t committed; /* what was committed last; as `stood` again when that has failed */
     int64_t rewind;    /* read on from here, as it was given back; -1: no */
     List ranges;       /* out or settled, in order */
 } Partition;
@@ -43,6 +44,10 @@ void partition_add_range(Partition *partition, int64_t first, int64_t last);
 /* That range is settled, or with R below zero given back: `done` or `rewind` moves. A range that is
  * no longer there was of another time. */
 void partition_settle(Partition *partition, int64_t first, int64_t last, int r);
+
+/* Forget the ranges, to read on from `rewind`, or from what is out before it: nobody would hear
+ * what becomes of that. */
+void partition_rewind(Partition *partition);
 
 /* Forget the ranges: what they bring is read again, by us or another. */
 void partition_clear(Partition *partition);

@@ -46,4 +46,25 @@ TEST(what_is_given_back_is_read_again)
     partitions_deinit(&partitions);
 }
 
+/* Would catch: what is out before it being taken for done once all behind it is. */
+TEST(what_is_out_before_is_read_again_too)
+{
+    Partitions partitions = { 0 };
+    Partition *partition = partitions_get(&partitions, "t", 0);
+
+    partition_add_range(partition, 0, 4);
+    partition_add_range(partition, 5, 9);
+    partition_add_range(partition, 10, 12);
+    partition_settle(partition, 0, 4, 0);
+    partition_settle(partition, 10, 12, -ERR_UNAVAILABLE);
+    EXPECT_EQ(partition->rewind, 10);
+    partition_rewind(partition);
+    EXPECT_EQ(partition->rewind, 5);
+    EXPECT_EQ(partition->done, 5);
+    partition_settle(partition, 5, 9, -ERR_UNAVAILABLE);
+    partition_rewind(partition);
+    EXPECT_EQ(partition->rewind, 5);
+    partitions_deinit(&partitions);
+}
+
 TEST_MAIN()

@@ -11,8 +11,9 @@
 #include "rows/kafka_cluster_test.h"
 #include "rows/messages.h"
 
-#define GROUP            "sluice-readings" /* of the world's pipeline */
-#define API_OFFSET_FETCH 9                 /* of Kafka's protocol */
+#define GROUP "sluice-readings" /* of the world's pipeline */
+
+enum { API_OFFSET_COMMIT = 8, API_OFFSET_FETCH = 9 }; /* of Kafka's protocol */
 
 extern const SourceDriver source_kafka;
 
@@ -148,6 +149,24 @@ SUSPENDS static void check_commit(SourceWorld *world)
     source_world_settle(world, -ECANCELED);
     EXPECT_OK(source_world_stop(world));
     await_stand(&cluster, "n", 3);
+    kafka_cluster_close(&cluster);
+}
+
+/* A commit that the brokers refuse is made again, though nothing new comes. */
+SUSPENDS static void check_commits_again(SourceWorld *world)
+{
+    KafkaCluster cluster;
+
+    kafka_cluster_open(&cluster, "c");
+    world->source.is_private_allowed = true;
+    kafka_send_text(&cluster, "c", "1");
+    rd_kafka_mock_push_request_errors(cluster.mock, API_OFFSET_COMMIT, 1,
+                                      RD_KAFKA_RESP_ERR_UNKNOWN);
+    source_world_start(world, &source_kafka,
+                       settings(&cluster, "\"topics\":[\"c\"],\"value\":\"number\""));
+    broker_wait_rows(world, 1);
+    await_stand(&cluster, "c", 1);
+    EXPECT_OK(source_world_stop(world));
     kafka_cluster_close(&cluster);
 }
 
@@ -312,7 +331,7 @@ SUSPENDS static void check_refused(SourceWorld *world)
 
 static SUSPENDS void (*const checks[])(SourceWorld *world) = {
     check_rows,        check_commit,    check_group,   check_positions,  check_deaths,
-    check_broker_down, check_give_back, check_refused, check_asks_again,
+    check_broker_down, check_give_back, check_refused, check_asks_again, check_commits_again,
 };
 
 SUSPENDS static int check_all(void *arg)

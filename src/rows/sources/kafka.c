@@ -8,7 +8,8 @@
  * What a partition is done with is known by ranges of offsets, in order: a group that was handed on
  * is a range, and when the oldest ones are settled their end is what is committed. A partition that
  * is taken away is waited for a little while, so that its new member does not read again what is
- * under way.
+ * under way. One of which something was given back is read again from there, and nothing of it is
+ * handed on before.
  *
  * Exactly once: with a sink that keeps positions a partition begins where the sink stands, or where
  * the group stands when that is later, and rows of a message that the sink has are left out
@@ -89,9 +90,12 @@ typedef struct KafkaSource {
 
     Partitions partitions;
     Partition *current; /* of the group that is gathered */
+    uint32_t epoch;     /* of it, when the group was begun */
     int64_t first, last;
 
     sl_cond settled; /* something was settled or given back */
+    sl_cond sought;  /* it is over with is_seeking */
+    bool is_seeking; /* a partition is being set back: nothing is taken */
     int64_t commit_ns;
     bool is_up;
     Err final_err; /* code 0: none */
@@ -109,6 +113,17 @@ static void on_settled(void *ctx, const uint64_t *tickets, size_t n, int r)
 
 /* ---- commits --------------------------------------------------------------------------------- */
 
+/* A commit has failed, or may have: what we have goes into the next one again. */
+static void forget_commits(KafkaSource *self)
+{
+    for (size_t i = 0; i < self->partitions.n; i++) {
+        Partition *partition = self->partitions.items[i];
+
+        if (partition->is_assigned)
+            partition->committed = partition->stood;
+    }
+}
+
 /* Commit what is settled, of all partitions. */
 SUSPENDS static int commit(KafkaSource *self, bool is_waited)
 {
@@ -119,7 +134,7 @@ SUSPENDS static int commit(KafkaSource *self, bool is_waited)
     for (size_t i = 0; i < self->partitions.n; i++) {
         Partition *partition = self->partitions.items[i];
 
-        if (partition->done <= partition->committed)
+        if (partition->done < 0 || partition->done <= partition->committed)
             continue;
         offsets[n++] = (KafkaOffset){ .topic = partition->topic,
                                       .partition = partition->number,
@@ -127,6 +142,8 @@ SUSPENDS static int commit(KafkaSource *self, bool is_waited)
         partition->committed = partition->done;
     }
     r = n > 0 ? kafka_commit(self->kafka, offsets, n, is_waited) : sl_checkpoint();
+    if (r < 0)
+        forget_commits(self);
     mem_free(offsets);
     self->commit_ns = sl_now_ns();
     return r;
@@ -176,7 +193,7 @@ SUSPENDS static int take_assigned(KafkaSource *self, const KafkaEvent *event)
         partition->is_assigned = true;
         partition->epoch++;
         partition->rewind = -1;
-        partition->committed = offsets[i].offset;
+        partition->stood = partition->committed = offsets[i].offset;
     }
     if (r == 0)
         r = kafka_assign(self->kafka, offsets, n);
@@ -236,6 +253,8 @@ SUSPENDS static int take_revoked(KafkaSource *self, const KafkaEvent *event)
 
 static void take_error(KafkaSource *self, const KafkaEvent *event)
 {
+    if (event->is_commit)
+        forget_commits(self);
     if (event->is_summary && !self->is_up)
         return; /* better words have been said */
     if (!event->is_final) {
@@ -270,16 +289,19 @@ SUSPENDS static int rewind_partitions(KafkaSource *self)
 
     for (size_t i = 0; i < self->partitions.n && r == 0; i++) {
         Partition *partition = self->partitions.items[i];
-        KafkaOffset offset = { .topic = partition->topic,
-                               .partition = partition->number,
-                               .offset = partition->rewind };
+        KafkaOffset offset = { .topic = partition->topic, .partition = partition->number };
 
         if (partition->rewind < 0 || !partition->is_assigned)
             continue;
-        partition->rewind = -1;
         partition->epoch++;
-        partition_clear(partition);
+        partition_rewind(partition);
+        offset.offset = partition->rewind;
+        self->is_seeking = true;
         r = kafka_seek(self->kafka, &offset);
+        self->is_seeking = false;
+        if (r == 0)
+            partition->rewind = -1; /* else it is tried again */
+        sl_cond_wake_all(&self->sought);
     }
     return r;
 }
@@ -323,6 +345,12 @@ SUSPENDS static int keep(void *arg)
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
+/* Whether messages of PARTITION that come now are of no use: it is another's, or is read again. */
+static bool is_stale(const Partition *partition)
+{
+    return !partition->is_assigned || partition->rewind >= 0;
+}
+
 /* Hand on what is gathered, of one partition. */
 SUSPENDS static int hand_on(KafkaSource *self)
 {
@@ -330,6 +358,10 @@ SUSPENDS static int hand_on(KafkaSource *self)
 
     if (messages_gathered(self->messages) == 0)
         return sl_checkpoint();
+    if (partition->epoch != self->epoch || is_stale(partition)) {
+        messages_forget(self->messages);
+        return sl_checkpoint();
+    }
     partition_add_range(partition, self->first, self->last);
     messages_skip_to(self->messages, partition->skip_to);
     return messages_flush(self->messages, str_from_c(partition->track), (uint64_t) self->last + 2);
@@ -342,39 +374,58 @@ SUSPENDS static int take_message(KafkaSource *self, const KafkaMessage *message)
     Message one;
     int r;
 
-    if (!partition || !partition->is_assigned)
+    if (!partition || is_stale(partition))
         return sl_checkpoint();
     one = (Message){ .topic = str_from_c(partition->topic),
                      .payload = message->payload,
                      .ticket = (uint64_t) partition->index << OFFSET_BITS |
                                (uint64_t) message->offset,
                      .base = (uint64_t) message->offset + 1 };
-    if (partition != self->current || !messages_fits(self->messages, &one)) {
+    if (partition != self->current || partition->epoch != self->epoch ||
+        !messages_fits(self->messages, &one)) {
         epoch = partition->epoch;
         r = hand_on(self);
         if (r < 0 || partition->epoch != epoch)
             return r; /* it was taken away meanwhile, or is read again */
     }
-    if (messages_gathered(self->messages) == 0)
+    if (messages_gathered(self->messages) == 0) {
         self->first = message->offset;
+        self->epoch = partition->epoch;
+    }
     self->current = partition;
     self->last = message->offset;
     messages_add(self->messages, &one);
     return 0;
 }
 
+/* The next message that is there, once none may be of before a seek: 0, KAFKA_NOTHING, or
+ * -ECANCELED. */
+SUSPENDS static int next_message(KafkaSource *self, KafkaMessage *message)
+{
+    int r = 0;
+
+    while (r == 0 && self->is_seeking)
+        r = sl_cond_wait(&self->sought);
+    return r < 0 ? r : kafka_try_next(self->kafka, message);
+}
+
 SUSPENDS static int take_messages(KafkaSource *self)
 {
     KafkaMessage message;
-    int r = 0;
+    int r;
 
-    while (r == 0 && kafka_try_next(self->kafka, &message) == 0)
+    while ((r = next_message(self, &message)) == 0) {
         r = take_message(self, &message);
-    if (r == 0 && !self->is_up && messages_gathered(self->messages) > 0) {
+        if (r < 0)
+            return r;
+    }
+    if (r < 0)
+        return r;
+    if (!self->is_up && messages_gathered(self->messages) > 0) {
         self->is_up = true;
         source_say(self->source, true, "connected");
     }
-    return r < 0 ? r : hand_on(self);
+    return hand_on(self);
 }
 
 SUSPENDS static int read_messages(KafkaSource *self)

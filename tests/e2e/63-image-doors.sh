@@ -47,7 +47,7 @@ header() { sed -n "s/^$1: //Ip" head | tr -d '\r'; }
 metric() { curl -s "$URL/metrics" | sed -n "s/^$1 //p"; }
 start() {
     start_engine --images.keys $KEY --images.folder in --images.cache cache --images.source "$ORIGIN_URL/" \
-        --images.allow-private --images.source-timeout 2s "$@"
+        --images.allow-private --images.source-timeout 6s "$@"
 }
 start --loops 2
 

@@ -422,7 +422,8 @@ static void take_error(rd_kafka_event_t *from, KafkaEvent *event)
     rd_kafka_resp_err_t err = rd_kafka_event_error(from);
 
     event->type = KAFKA_ERROR;
-    event->is_final = is_final_error(err) || rd_kafka_event_error_is_fatal(from);
+    event->is_final = is_final_error(err) || (rd_kafka_event_type(from) == RD_KAFKA_EVENT_ERROR &&
+                                              rd_kafka_event_error_is_fatal(from));
     event->is_summary = err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
     event->r = event->is_final ? -ERR_FORBIDDEN : -ERR_NETWORK;
     (void) snprintf(event->text, sizeof(event->text), "%s", rd_kafka_event_error_string(from));
@@ -670,7 +671,8 @@ int kafka_commit(Kafka *kafka, const KafkaOffset *offsets, size_t n, bool is_wai
     if (is_waited)
         return sl_offload(commit_main, &args, .name = "kafka commit");
     list = list_of(offsets, n);
-    err = rd_kafka_commit(kafka->rk, list, 1);
+    /* Of one without a queue the library tells nobody how it has ended. */
+    err = rd_kafka_commit_queue(kafka->rk, list, kafka->events, NULL, NULL);
     rd_kafka_topic_partition_list_destroy(list);
     return err ? fail_kafka("commit", err) : sl_checkpoint();
 }

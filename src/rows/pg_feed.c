@@ -233,7 +233,10 @@ SUSPENDS static int be_connected(PgFeed *feed, FeedVerdict *verdict)
         return is_later ? FEED_RETRY : FEED_STOP;
     }
     r = set_up_session(feed);
-    return r < 0 ? judge(feed, r, verdict) : take_mark(feed, verdict);
+    r = r < 0 ? judge(feed, r, verdict) : take_mark(feed, verdict);
+    if (r != 0)
+        drop_connection(feed); /* without the lock and the mark it is no session of ours */
+    return r;
 }
 
 /* ---- transactions ---------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * COPY carries it; what is refused, and what an error means. The end of server and process is in
  * pg_feed_crash_test.c.
  */
+#include "base/map.h"
 #include "rows/pg_feed_world_test.h"
 
 #include <math.h>
@@ -520,6 +521,55 @@ RUN(marks)
     world.opts.is_synced = true;
     EXPECT_OK(world_open(&world, cluster.url, "table=marks&options=-c%20synchronous_commit%3Doff"));
     EXPECT_OK(DELIVER(&world, two, values));
+    world_close(&world);
+    return 0;
+}
+
+/* Take the lock of the run "unsure" as soon as it is free, and keep it. */
+SUSPENDS static int hold_run(void *arg)
+{
+    FILE **pipe = arg;
+    char command[500], line[64] = "";
+
+    (void) snprintf(
+        command, sizeof(command),
+        "%s/psql -h %s -U sluice -d postgres -qAt -c 'SELECT pg_advisory_lock(%lld)' -c "
+        "'SELECT pg_sleep(60)' 2>&1",
+        cluster.bin, cluster.dir, (long long) (int64_t) hash_bytes("unsure", 6, 7584, 5));
+    (void) ask_pg("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+                  "'sluice'");
+    *pipe = popen(command, "r");
+    return *pipe && fgets(line, sizeof(line), *pipe) ? 0 : -EIO;
+}
+
+/* The connection was lost in a commit at which the server still is. Would catch: a session that
+ * could not have the lock, and goes on without it and without a look at the mark. */
+RUN(a_commit_that_takes_its_time)
+{
+    World world = { 0 };
+    RowValue values[1][2] = { { row_integer(1), row_null() } };
+    FILE *pipe = NULL;
+    int r;
+
+    EXPECT_OK(world_open(&world, cluster.url, "table=unsure&options=-c%20lock_timeout%3D100ms"));
+    EXPECT_OK(DELIVER(&world, two, values));
+    EXPECT_OK(sl_offload(hold_run, &pipe));
+    EXPECT_EQ(DELIVER(&world, two, values), FEED_RETRY);
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQ(DELIVER(&world, two, values), FEED_RETRY);
+        EXPECT_C(world.verdict.code, "55P03");
+    }
+    (void) ask_pg(
+        "INSERT INTO unsure VALUES (1, NULL); UPDATE sluice_marks SET mark = 2 WHERE run = "
+        "'unsure'; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE "
+        "'%pg_sleep%' AND pid <> pg_backend_pid()");
+    if (pipe)
+        (void) pclose(pipe);
+    do
+        r = DELIVER(&world, two, values);
+    while (r == FEED_RETRY); /* until the other session has let the lock go */
+    EXPECT_OK(r);
+    EXPECT_C(ask_pg("SELECT count(*) FROM unsure"), "2");
     world_close(&world);
     return 0;
 }

@@ -79,6 +79,7 @@ typedef struct FileFeed {
     RollFile roll;
     OutFile *stream; /* instead of the file; NULL */
     bool is_begun;   /* the stream has its head */
+    bool is_held;    /* rows of a lot that it did not take: the lot comes again */
 
     Buf head; /* for rows as wide as head_columns, with its line end */
     size_t head_columns;
@@ -257,6 +258,9 @@ static int roll(FileDelivery *delivery)
     return 0;
 }
 
+enum { NAME_UNSYNCED = 1 }; /* of the file that the rows would be written to */
+
+/* 0, NAME_UNSYNCED with nothing written, or an error. */
 static int write_lot(FileDelivery *delivery)
 {
     FileFeed *feed = delivery->feed;
@@ -276,6 +280,8 @@ static int write_lot(FileDelivery *delivery)
     }
     if (r == 0)
         r = buf_check(&feed->out);
+    if (r == 0 && feed->is_synced && feed->roll.is_new)
+        return NAME_UNSYNCED;
     return r < 0 ? r
                  : roll_write(&feed->roll, buf_str(&feed->out), feed->is_synced, delivery->now_ms);
 }
@@ -293,8 +299,20 @@ static int deliver_main(void *arg)
     if (!feed->is_begun)
         buf_add_str(out_file_buf(feed->stream), buf_str(&feed->head));
     feed->is_begun = true;
-    add_rows(feed, delivery->lot, out_file_buf(feed->stream));
+    if (!feed->is_held)
+        add_rows(feed, delivery->lot, out_file_buf(feed->stream));
+    feed->is_held = true;
     return 0;
+}
+
+/* The rows that wait for it go into the stream; those that it does not take stay, so that no row is
+ * there in part. */
+SUSPENDS static int push(FileFeed *feed)
+{
+    int r = out_file_push(feed->stream);
+
+    feed->is_held = r < 0;
+    return r;
 }
 
 typedef struct FolderOpen {
@@ -313,15 +331,12 @@ static int open_folder_main(void *arg)
     return op->fd < 0 ? fail_errno("open folder %s", folder) : 0;
 }
 
-/* The name of a new file is on the disk, too. */
+/* The name of a new file is on the disk, before its first rows are. */
 SUSPENDS static int sync_name(FileFeed *feed)
 {
     FolderOpen op = { .path = feed->roll.path };
-    int r, r_close;
+    int r = sl_offload(open_folder_main, &op, .name = "open folder"), r_close;
 
-    if (!feed->is_synced || !feed->roll.is_new)
-        return 0;
-    r = sl_offload(open_folder_main, &op, .name = "open folder");
     if (r < 0)
         return r;
     r = sl_file_sync(op.fd);
@@ -334,10 +349,15 @@ int file_feed_deliver(void *state, const FeedLot *lot, FeedVerdict *verdict)
 {
     FileFeed *feed = state;
     FileDelivery delivery = { feed, lot, sl_wall_ms() };
-    int r = sl_offload(deliver_main, &delivery, .name = "write rows");
+    int r;
 
-    if (r == 0)
-        r = feed->stream ? out_file_push(feed->stream) : sync_name(feed);
+    while ((r = sl_offload(deliver_main, &delivery, .name = "write rows")) == NAME_UNSYNCED) {
+        r = sync_name(feed);
+        if (r < 0)
+            break;
+    }
+    if (r == 0 && feed->stream)
+        r = push(feed);
     return judge(r, verdict);
 }
 

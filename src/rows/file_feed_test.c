@@ -10,7 +10,9 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define NOON_NS 1795262400000000000LL
 
@@ -224,6 +226,70 @@ static int stream_body(void *arg)
 TEST(streams_get_rows_as_they_come)
 {
     run(stream_body);
+}
+
+/* Would catch: rows that are written as often as they were tried, and one that is there in part. */
+static int full_stream_body(void *arg)
+{
+    int saved = dup(STDOUT_FILENO), fd = open("stream.jsonl", O_CREAT | O_WRONLY, 0600), r;
+    struct rlimit was, small;
+    Feed *feed = NULL;
+
+    (void) arg;
+    (void) signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &was), 0);
+    small = (struct rlimit){ .rlim_cur = 40, .rlim_max = was.rlim_max };
+    (void) fflush(stdout);
+    (void) dup2(fd, STDOUT_FILENO);
+    (void) setrlimit(RLIMIT_FSIZE, &small);
+    r = open_feed(&feed, "jsonl:-?time=s");
+    r = r == 0 ? put(feed, "a", 1, 2) : r;
+    for (int i = 0; i < 3 && (r == 0 || r == FEED_FULL); i++)
+        r = put(feed, "b", 1, 2);
+    (void) setrlimit(RLIMIT_FSIZE, &was);
+    EXPECT_EQ(r, FEED_FULL);
+    r = put(feed, "b", 1, 2);
+    r = r == 0 ? put(feed, "c", 1, 2) : r;
+    feed_close(feed);
+    (void) dup2(saved, STDOUT_FILENO);
+    EXPECT_OK(r);
+    (void) close(fd);
+    (void) close(saved);
+    expect_file("stream.jsonl", "{\"time\":1795262400,\"sensor\":\"a\"}\n"
+                                "{\"time\":1795262400,\"sensor\":\"b\"}\n"
+                                "{\"time\":1795262400,\"sensor\":\"c\"}\n");
+    return 0;
+}
+
+TEST(a_stream_that_takes_no_more_gets_each_row_once)
+{
+    run(full_stream_body);
+}
+
+/* The folder of a new file cannot be opened for a while. Would catch: rows that are in the file
+ * though the lot is to be delivered again. */
+static int unsynced_name_body(void *arg)
+{
+    struct rlimit was, none;
+    Feed *feed = NULL;
+
+    (void) arg;
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = (struct rlimit){ .rlim_cur = 3, .rlim_max = was.rlim_max };
+    EXPECT_OK(open_feed(&feed, "named.jsonl?sync=full&time=s"));
+    (void) setrlimit(RLIMIT_NOFILE, &none);
+    EXPECT_EQ(put(feed, "a", 1, 2), FEED_RETRY);
+    EXPECT_EQ(put(feed, "a", 1, 2), FEED_RETRY);
+    (void) setrlimit(RLIMIT_NOFILE, &was);
+    EXPECT_OK(put(feed, "a", 1, 2));
+    feed_close(feed);
+    expect_file("named.jsonl", "{\"time\":1795262400,\"sensor\":\"a\"}\n");
+    return 0;
+}
+
+TEST(a_name_is_on_the_disk_before_its_rows)
+{
+    run(unsynced_name_body);
 }
 
 static int refused_body(void *arg)

@@ -391,7 +391,11 @@ SUSPENDS static int write_stream(OutFile *file)
         r = sl_fd_wait(file->fd, SL_FD_WRITE, NULL);
         sl_fd_forget(file->fd);
         if (r < 0)
-            return r;
+            break;
+    }
+    if (r < 0) { /* what went out is not written again */
+        file->offset += file->buf.len - op.rest.len;
+        buf_consume(&file->buf, file->buf.len - op.rest.len);
     }
     return r;
 }

@@ -1,8 +1,8 @@
 /*
  * Packing closed files; see the header.
  *
- * PATH.gz grows as PATH.gz.part and is renamed when it is whole; then PATH goes. A process that
- * dies in between leaves both, and the next one packs PATH again.
+ * PATH.gz grows as PATH.gz.part, piece by piece on the disk, and is renamed when it is whole; then
+ * PATH goes. A process that dies in between leaves both, and the next one packs PATH again.
  */
 #include "rows/roll_pack.h"
 
@@ -19,7 +19,8 @@
 #include <zlib.h>
 
 #define PACK_PIECE_BYTES (64 << 10)
-#define PACK_LEVEL       4 /* a third of the default's time, a tenth more bytes */
+#define PACK_SYNC_BYTES  (256 << 10) /* that are put on the disk at once */
+#define PACK_LEVEL       4           /* a third of the default's time, a tenth more bytes */
 
 typedef struct RollPackRun {
     char *path;
@@ -74,7 +75,9 @@ int roll_pack_begin(RollPack *pack, const char *path)
     run->piece = mem_zalloc(PACK_PIECE_BYTES);
     run->fd = open(path, O_RDONLY | O_CLOEXEC);
     pack->run = run;
-    fd = run->fd < 0 ? -1 : open(run->path_part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    fd = run->fd < 0
+             ? -1
+             : open(run->path_part, O_WRONLY | O_CREAT | O_TRUNC | O_DSYNC | O_CLOEXEC, 0666);
     if (fd >= 0)
         run->out = gzdopen(fd, "wb");
     if (!run->out) {
@@ -85,6 +88,7 @@ int roll_pack_begin(RollPack *pack, const char *path)
         end_run(pack);
         return r;
     }
+    (void) gzbuffer(run->out, PACK_SYNC_BYTES);                   /* or less, then */
     (void) gzsetparams(run->out, PACK_LEVEL, Z_DEFAULT_STRATEGY); /* or the default, then */
     return 0;
 }

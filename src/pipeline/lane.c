@@ -77,8 +77,7 @@ static int step_over(LaneWork *work, LaneStep *step, Parcel *parcel)
     step->rows_in += parcel_count(parcel);
     if (parcel_count(parcel) > 0)
         r = step->plan->driver->run(step->state, &run);
-    if (r == 0)
-        account(step, parcel, &before);
+    account(step, parcel, &before); /* also what has ended before an error */
     take_made(step, &made, parcel, &work->parcels);
     list_push_back(&work->parcels, &parcel->link);
     return wrap(r, "step %.*s", (int) step->plan->name.len, step->plan->name.data);

@@ -252,18 +252,22 @@ SUSPENDS static int silence(Reload *reload)
 {
     Pipeline *pipeline = reload->pipeline;
     int64_t drain_ms = pipeline->plan->config.drain_ms;
+    bool is_locked;
     sl_scope scope;
-    int r = sl_mutex_lock(&pipeline->saving);
+    int r;
 
-    if (r < 0)
-        return r;
     sl_scope_begin(&scope, .timeout_ms = MAX(drain_ms, (int64_t) 1));
-    r = wait_for_silence(reload);
+    r = sl_mutex_lock(&pipeline->saving); /* a save may wait for silence, too */
+    is_locked = r == 0;
+    if (r == 0)
+        r = wait_for_silence(reload);
     r = sl_scope_end(&scope, r);
     if (r == 0)
         return 0;
-    channel_hold(&pipeline->channel, false);
-    sl_mutex_unlock(&pipeline->saving);
+    if (is_locked) {
+        channel_hold(&pipeline->channel, false);
+        sl_mutex_unlock(&pipeline->saving);
+    }
     if (r == PIPELINE_RESTLESS)
         return fail(
             -ERR_UNAVAILABLE,

@@ -217,6 +217,8 @@ static size_t count_numbers(size_t *ret_rows)
 #define TO_B    "\"out\":[\"jsonl:b\"]"
 #define RENAMES "\"steps\":[{\"rename\":{\"columns\":{\"value\":\"v\"}}}]"
 
+#define DEDUPES "\"steps\":[{\"dedupe\":{\"key\":[\"time\"],\"within\":\"1h\"}}]"
+
 static const char *plan_a, *plan_b;
 
 SUSPENDS static void reload_ten_times(Pipeline *pipeline)
@@ -336,11 +338,15 @@ TEST(what_a_window_holds_that_goes_is_handed_on)
 static int reload_r;
 static char reload_why[1024];
 
+static bool is_saving_asked; /* the reload is to find a save that waits for the sink */
+
 SUSPENDS static void reload_once(Pipeline *pipeline)
 {
     Err err = { 0 };
 
     wait_received(pipeline, 3000);
+    while (is_saving_asked && !pipeline->channel.is_held && sl_yield() == 0)
+        ;
     reload_r = pipeline_reload(pipeline, world_plan(plan_b));
     if (reload_r < 0)
         err_take(reload_r, &err);
@@ -389,6 +395,20 @@ TEST(a_reload_that_is_refused_late_begins_sources_again)
     safes[0].deliver_away = -1;
     is_refused("{" SIM "," SMALL ",\"drain\":\"1s\",\"retry_max\":\"100ms\"," TO_A "}",
                "{" SIM_TOO "," SMALL "," TO_A "}", "nothing was changed");
+}
+
+/* The same, while a save waits for that sink. Would catch: a reload that waits for the save. */
+TEST(a_reload_during_a_save_is_refused_late_too)
+{
+    safes_reset();
+    safes[0].deliver_away = -1;
+    is_saving_asked = true;
+    is_refused("{" SIM "," SMALL
+               ",\"drain\":\"100ms\",\"retry_max\":\"100ms\",\"state\":\"reload2\","
+               "\"save\":\"10ms\"," DEDUPES "," TO_A "}",
+               "{" SIM_TOO "," SMALL ",\"state\":\"reload2\"," DEDUPES "," TO_A "}",
+               "nothing was changed");
+    is_saving_asked = false;
 }
 
 TEST(state_that_cannot_be_dealt_out_is_not_thrown_away)

@@ -7,7 +7,11 @@
  */
 #include "pipeline/pipeline_world_int.h"
 
+#include <fcntl.h>
+#include <glob.h>
 #include <unistd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #define ROWS_MAX 200000
 
@@ -175,6 +179,7 @@ typedef struct Giver {
     size_t rows; /* in all */
     size_t per_parcel;
     size_t bad_every;  /* rows that cannot be read; 0: none */
+    size_t long_from;  /* from this row on each has a long text; 0: none */
     int64_t linger_ms; /* after its end, whatever is asked */
     size_t good, bad;  /* receipts */
     uint64_t refused;  /* by receipts */
@@ -191,15 +196,28 @@ static void giver_on_done(Receipt *receipt, void *ctx)
     receipt_free(receipt);
 }
 
+#define LONG_BYTES (1 << 20) /* LIMIT_DECODE_LINE_BYTES */
+
+static Str long_text(void)
+{
+    static char text[LONG_BYTES];
+
+    memset(text, 'x', sizeof(text));
+    return str_from(text, sizeof(text));
+}
+
 static Parcel *make_parcel(Source *source, Shape *shape, size_t from)
 {
     Parcel *parcel = world_parcel(source, shape, giver_on_done);
+    Str text = giver.long_from > 0 ? long_text() : (Str){ 0 };
 
     for (size_t n = from; n < MIN(from + giver.per_parcel, giver.rows); n++) {
         RowValue *row = parcel_add(parcel, &(RowPlace){ .position = n + 1 });
 
         row[0] = row_integer((int64_t) n);
         row[1] = row_integer((int64_t) (n % 7));
+        if (giver.long_from > 0)
+            row[2] = row_text(str_sub(text, 0, n >= giver.long_from ? text.len : 1));
         if (giver.bad_every > 0 && n % giver.bad_every == giver.bad_every - 1)
             parcel_refuse(parcel, parcel_count(parcel) - 1, "parse", "bad", "it is bad");
     }
@@ -217,6 +235,8 @@ SUSPENDS static int giver_run(Source *source)
         r = shape_add(shape, str_from_c("n"), ROW_INT, (Str){ 0 }, &column);
     if (r == 0)
         r = shape_add(shape, str_from_c("key"), ROW_INT, (Str){ 0 }, &column);
+    if (r == 0 && giver.long_from > 0)
+        r = shape_add(shape, str_from_c("text"), ROW_TEXT, (Str){ 0 }, &column);
     for (; r == 0 && from < giver.rows && !source_is_stopping(source); from += giver.per_parcel)
         r = source_put(source, make_parcel(source, shape, from));
     if (giver.linger_ms > 0)
@@ -376,6 +396,15 @@ SUSPENDS static void hurry_when_more_is_in_the_spill(Pipeline *pipeline)
     pipeline_hurry(pipeline);
 }
 
+SUSPENDS static void come_back_when_all_is_answered(Pipeline *pipeline)
+{
+    PipelineStats stats = { 0 };
+
+    while (!pipeline->is_draining && stats.state != PIPELINE_STOPPED && sl_yield() == 0)
+        pipeline_stats(pipeline, &stats);
+    store.is_away = false;
+}
+
 /* Would catch: a reader that looks again at the segment it reads in after others were trimmed. */
 TEST(a_spill_is_trimmed_while_it_is_read)
 {
@@ -389,6 +418,48 @@ TEST(a_spill_is_trimmed_while_it_is_read)
     store.is_away = false;
     EXPECT_EQ(world_run(json, NULL).r, 0);
     expect_each_once();
+}
+
+/* Would catch: a parcel that is put into the spill, and that nobody reads from it again. */
+TEST(a_spill_takes_whatever_a_source_brings)
+{
+    char json[600];
+
+    giver_reset(400, 80);
+    giver.long_from = 320; /* the last parcel */
+    (void) snprintf(json, sizeof(json),
+                    "{\"source\":[\"sim\"],\"out\":[\"jsonl:x.jsonl\"],\"batch\":{\"rows\":10},"
+                    "\"channel\":{\"rows\":1,\"overflow\":\"spill\"},\"retry_max\":\"100ms\","
+                    "\"state\":\"faults8\"}");
+    store.is_away = true;
+    EXPECT_EQ(world_run(json, come_back_when_all_is_answered).r, 0);
+    expect_each_once();
+}
+
+/* A file that could not be deleted when others behind it were: it is done with. */
+TEST(a_piece_of_a_spill_that_was_left_behind_stops_nothing)
+{
+    glob_t files = { 0 };
+    const char *first, *last;
+    char json[600];
+
+    giver_reset(60000, 50);
+    (void) snprintf(json, sizeof(json), SPILL_JSON, "", "faults9");
+    store.is_away = true;
+    for (giver.rows = 4000; giver.rows < 12000; giver.rows += 2000)
+        (void) world_run(json, hurry_when_more_is_in_the_spill); /* each begins a segment */
+    REQUIRE(glob("faults9/*.spill/*", 0, NULL, &files) == 0 && files.gl_pathc >= 3);
+    first = files.gl_pathv[0];
+    last = files.gl_pathv[files.gl_pathc - 1];
+    EXPECT(link(first, "kept-first") == 0 && link(last, "kept-last") == 0);
+    store.is_away = false;
+    EXPECT_EQ(world_run(json, NULL).r, 0);
+    EXPECT(link("kept-first", first) == 0 && link("kept-last", last) == 0);
+    giver.rows += 2000;
+    EXPECT_EQ(world_run(json, NULL).r, 0);
+    expect_each_once();
+    EXPECT(access(first, F_OK) < 0 && access(last, F_OK) < 0);
+    globfree(&files);
 }
 
 /* It may end, or it may stand still: then this is cut off after a while. */

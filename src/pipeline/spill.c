@@ -274,7 +274,7 @@ SUSPENDS static int read_at(Spill *spill, uint64_t position, void *out, size_t l
 SUSPENDS static int read_record(Spill *spill, uint64_t position, Payload **ret_payload)
 {
     char head[SPILL_HEAD_BYTES];
-    AUTO(buf_deinit) Buf bytes = { 0 };
+    AUTO(buf_deinit) Buf bytes = { .max_bytes = SPILL_RECORD_BYTES };
     uint64_t hash;
     uint32_t len;
     int r = read_at(spill, position, head, sizeof(head));
@@ -283,7 +283,7 @@ SUSPENDS static int read_record(Spill *spill, uint64_t position, Payload **ret_p
         return r;
     memcpy(&len, head, sizeof(len));
     memcpy(&hash, head + sizeof(len), sizeof(hash));
-    if (len > LIMIT_SPILL_RECORD_BYTES || !buf_reserve(&bytes, len))
+    if (len > spill->written - position - sizeof(head) || !buf_reserve(&bytes, len))
         return fail(-ERR_CONFLICT, "spill %s: a record is damaged", spill->dir);
     r = read_at(spill, position + sizeof(head), bytes.data, len);
     if (r < 0)

@@ -6,7 +6,10 @@
 #include "pipeline/spill.h"
 #include "pipeline/spill_ranges.h"
 
-#define SPILL_HEAD_BYTES 12 /* length u32, hash u64 */
+#define SPILL_HEAD_BYTES   12 /* length u32, hash u64 */
+
+/* A record is as large as its parcel is; one call reads so much. */
+#define SPILL_RECORD_BYTES ((size_t) 0x7ffff000)
 
 typedef struct SpillSegment {
     uint64_t start; /* position of its first byte */

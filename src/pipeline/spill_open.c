@@ -104,8 +104,8 @@ static int list_segments(Spill *spill)
 
 /* ---- what is in a segment -------------------------------------------------------------------- */
 
-/* Read the record at OFFSET of FD into BYTES. False when it is not whole. */
-static bool read_whole(int fd, int64_t offset, Buf *bytes)
+/* Read the record at OFFSET of FD, which has FILE_BYTES, into BYTES. False when it is not whole. */
+static bool read_whole(int fd, int64_t offset, int64_t file_bytes, Buf *bytes)
 {
     char head[SPILL_HEAD_BYTES];
     uint64_t hash;
@@ -116,7 +116,7 @@ static bool read_whole(int fd, int64_t offset, Buf *bytes)
         return false;
     memcpy(&len, head, sizeof(len));
     memcpy(&hash, head + sizeof(len), sizeof(hash));
-    if (len > LIMIT_SPILL_RECORD_BYTES || !buf_reserve(bytes, len))
+    if (len > file_bytes - offset - SPILL_HEAD_BYTES || !buf_reserve(bytes, len))
         return false;
     bytes->len = len;
     return pread(fd, bytes->data, len, offset + (int64_t) sizeof(head)) == (ssize_t) len &&
@@ -149,15 +149,18 @@ uint64_t spill_leave_out(Spill *spill, Parcel *parcel)
 static int scan_segment(Spill *spill, const SpillSegment *segment, uint64_t settled)
 {
     AUTO(buf_deinit) Buf path = { 0 };
-    AUTO(buf_deinit) Buf bytes = { .max_bytes = LIMIT_SPILL_RECORD_BYTES };
+    AUTO(buf_deinit) Buf bytes = { .max_bytes = SPILL_RECORD_BYTES };
     int64_t offset = 0;
+    struct stat st;
     int fd, r = 0;
 
     spill_path(spill, segment->start, &path);
     fd = open(path.data, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return fail_errno("%s", path.data);
-    while (r == 0 && read_whole(fd, offset, &bytes)) {
+    if (fstat(fd, &st) < 0)
+        r = fail_errno("%s", path.data);
+    while (r == 0 && read_whole(fd, offset, st.st_size, &bytes)) {
         ParcelHead head;
 
         r = parcel_peek(buf_str(&bytes), &head);
@@ -187,7 +190,9 @@ static int open_main(void *arg)
     if (spill->n_segments > 0)
         spill->handed = spill->segments[0].start;
     for (size_t i = 0; i < spill->n_segments && r == 0; i++) {
-        if (i > 0 && spill->written != spill->segments[i].start)
+        /* One that was done with may be left before others that were deleted. */
+        if (i > 0 && spill->written != spill->segments[i].start &&
+            spill->segments[i].start > settled)
             return fail(-ERR_CONFLICT, "spill %s: a piece is missing before %016" PRIx64,
                         spill->dir, spill->segments[i].start);
         r = scan_segment(spill, &spill->segments[i], settled);
@@ -260,8 +265,8 @@ SUSPENDS int spill_open(Pipeline *pipeline, uint32_t sink, Spill **ret_spill)
     spill->track = track_of(spill);
     spill->bytes_max = (uint64_t) pipeline->plan->config.channel.spill_bytes;
     spill->write_fd = spill->read_fd = -1;
-    buf_init(&spill->pending, (size_t) LIMIT_SPILL_PENDING_BYTES + LIMIT_SPILL_RECORD_BYTES);
-    buf_init(&spill->writing, (size_t) LIMIT_SPILL_PENDING_BYTES + LIMIT_SPILL_RECORD_BYTES);
+    buf_init(&spill->pending, SPILL_RECORD_BYTES); /* spill_wait_room bounds them, but for what */
+    buf_init(&spill->writing, SPILL_RECORD_BYTES); /* comes of one parcel */
     spill->handed = settled_position(spill, false);
     r = sl_offload(open_main, spill, .name = "open spill");
     if (r < 0) {

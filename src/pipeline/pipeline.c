@@ -15,6 +15,7 @@
 #include "base/macro.h"
 #include "base/rand.h"
 #include "pipeline/spill.h"
+#include "rows/feed.h"
 
 #include <stdio.h>
 
@@ -85,6 +86,11 @@ void obstacle_pass(Pipeline *pipeline, Obstacle *obstacle)
         return;
     list_remove(&obstacle->link);
     pipeline_show_state(pipeline);
+}
+
+bool obstacle_is_passing(int r)
+{
+    return r != -ECANCELED && -r < ERR_INVALID && feed_outcome_of_errno(-r) != FEED_STOP;
 }
 
 void pipeline_fail(Pipeline *pipeline, int r)

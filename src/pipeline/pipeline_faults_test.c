@@ -486,6 +486,70 @@ TEST(a_small_spill_is_emptied_and_goes_on)
     EXPECT_EQ(store.rows, 100000);
 }
 
+/* ---- no descriptors -------------------------------------------------------------------------- */
+
+/* No file can be opened until the pipeline says that it waits for WHAT. */
+SUSPENDS static void open_no_file_for_a_while(Pipeline *pipeline, const char *what)
+{
+    struct rlimit was, none;
+    PipelineStats stats = { 0 };
+
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = (struct rlimit){ .rlim_cur = 3, .rlim_max = was.rlim_max };
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    store.is_away = false;
+    do {
+        EXPECT_OK(sl_sleep_ms(1));
+        pipeline_stats(pipeline, &stats);
+    } while ((stats.state != PIPELINE_PAUSED || !strstr(stats.about, what)) &&
+             stats.state != PIPELINE_ENDED && stats.state != PIPELINE_STOPPED);
+    EXPECT_EQ(stats.state, PIPELINE_PAUSED);
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &was), 0);
+}
+
+SUSPENDS static void open_no_state_for_a_while(Pipeline *pipeline)
+{
+    open_no_file_for_a_while(pipeline, "state: ");
+}
+
+/* When what was read from the spill waits for the sink, and there is more of it. */
+SUSPENDS static void open_no_spill_for_a_while(Pipeline *pipeline)
+{
+    PipelineStats stats;
+
+    do {
+        EXPECT_OK(sl_yield());
+        pipeline_stats(pipeline, &stats);
+    } while (stats.channel_rows < stats.channel_rows_max && stats.state != PIPELINE_STOPPED);
+    open_no_file_for_a_while(pipeline, "spill ");
+}
+
+TEST(a_spill_that_cannot_be_read_now_is_read_later)
+{
+    char json[600];
+
+    giver_reset(60000, 50);
+    (void) snprintf(json, sizeof(json), SPILL_JSON, "", "faults12");
+    store.is_away = true;
+    for (giver.rows = 4000; giver.rows < 20000; giver.rows += 2000)
+        (void) world_run(json, hurry_when_more_is_in_the_spill); /* each begins a segment */
+    EXPECT_EQ(world_run(json, open_no_spill_for_a_while).r, 0);
+    expect_each_once();
+}
+
+/* Would catch: a pipeline that stops for good at what is over in a moment. */
+TEST(a_state_that_cannot_be_saved_now_is_saved_later)
+{
+    static const char json[] = "{\"source\":[\"sim\"],\"out\":[\"jsonl:x.jsonl\"],"
+                               "\"save\":\"10ms\",\"retry_max\":\"100ms\",\"state\":\"faults10\"}";
+
+    giver_reset(5000, 100);
+    store.is_plain = true;
+    EXPECT_EQ(world_run(json, open_no_state_for_a_while).r, 0);
+    EXPECT_EQ(world_run(json, NULL).r, 0);
+    expect_each_once();
+}
+
 /* ---- dead letters ---------------------------------------------------------------------------- */
 
 /* The pipeline fails, its source takes a while to end, and meanwhile it is time to save. */

@@ -121,6 +121,9 @@ void obstacle_meet(Pipeline *pipeline, Obstacle *obstacle, PipelineState state, 
                    ...) SL_PRINTF(4, 5);
 void obstacle_pass(Pipeline *pipeline, Obstacle *obstacle); /* it is over, if it was there */
 
+/* Whether error R of a file may be over in a while: no room, no descriptor, a disk that is away. */
+bool obstacle_is_passing(int r);
+
 /* ---- sinks ----------------------------------------------------------------------------------- */
 
 /* Rows of a parcel that a sink shall have. */

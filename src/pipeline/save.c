@@ -16,7 +16,6 @@
 #include "codec/json.h"
 #include "codec/schema.h"
 #include "pipeline/spill.h"
-#include "rows/feed.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -201,7 +200,7 @@ SUSPENDS static int capture(Pipeline *pipeline, Buf *text)
     return r;
 }
 
-/* Until it is on the disk: with a full one nothing more is taken, or receipts would pile up. */
+/* Until it is on the disk: meanwhile nothing more is taken, or receipts would pile up. */
 SUSPENDS static int write_patiently(Pipeline *pipeline, const char *path, const Buf *text)
 {
     bool was_held = pipeline->channel.is_held; /* by a reload */
@@ -210,7 +209,7 @@ SUSPENDS static int write_patiently(Pipeline *pipeline, const char *path, const 
 
     for (;;) {
         r = sl_file_write_all(path, text->data, text->len, 0600);
-        if (r >= 0 || feed_outcome_of_errno(-r) != FEED_FULL)
+        if (r >= 0 || !obstacle_is_passing(r))
             break;
         err_take(r, &err);
         obstacle_meet(pipeline, &pipeline->full_disk, PIPELINE_PAUSED, "state: %s", err.text);

@@ -264,7 +264,8 @@ SUSPENDS static int read_at(Spill *spill, uint64_t position, void *out, size_t l
                                  (int64_t) (position - start + done));
 
         if (n <= 0)
-            return n < 0 ? (int) n : fail(-EIO, "spill %s: a record ends too early", spill->dir);
+            return n < 0 ? (int) n
+                         : fail(-ERR_CONFLICT, "spill %s: a record ends too early", spill->dir);
         done += (size_t) n;
     }
     return r;
@@ -293,6 +294,26 @@ SUSPENDS static int read_record(Spill *spill, uint64_t position, Payload **ret_p
         return fail(-ERR_CONFLICT, "spill %s: a record is damaged", spill->dir);
     *ret_payload = payload_take(&bytes);
     return 0;
+}
+
+/* The next record as a payload, as soon as it can be read. */
+SUSPENDS static int read_patiently(Spill *spill, Payload **ret_payload)
+{
+    int r;
+
+    while ((r = read_record(spill, spill->handed, ret_payload)) < 0 && obstacle_is_passing(r)) {
+        Err err;
+
+        err_take(r, &err);
+        obstacle_meet(spill->pipeline, &spill->unread, PIPELINE_PAUSED, "spill %s: %s", spill->dir,
+                      err.text);
+        r = sl_sleep_ms(SPILL_RETRY_MS);
+        if (r < 0)
+            return r;
+    }
+    if (r == 0)
+        obstacle_pass(spill->pipeline, &spill->unread);
+    return r;
 }
 
 /* The record's rows as a parcel, with positions of the spill (L3). */
@@ -352,7 +373,7 @@ SUSPENDS static int hand_on_next(Spill *spill)
     AUTO(payload_unref) Payload *payload = NULL;
     Pipeline *pipeline = spill->pipeline;
     Parcel *parcel = NULL;
-    int r = read_record(spill, spill->handed, &payload);
+    int r = read_patiently(spill, &payload);
 
     if (r == 0)
         r = make_parcel(spill, spill->handed, payload, &parcel);

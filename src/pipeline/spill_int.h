@@ -35,9 +35,10 @@ struct Spill {
     Buf pending, writing;          /* records to be written, and being written */
     List parcels, parcels_writing; /* of these */
     SpillRanges ranges;            /* of rows of sources that lay in it when it was opened */
-    Obstacle full_disk;
-    bool is_stuck;  /* the disk is full: no write is under way */
-    uint64_t saved; /* how far every row has its fate, as last saved */
+    Obstacle full_disk;            /* of the fiber that writes */
+    Obstacle unread;               /* of the one that reads */
+    bool is_stuck;                 /* the disk is full: no write is under way */
+    uint64_t saved;                /* how far every row has its fate, as last saved */
     sl_cond changed;
 };
 

@@ -290,6 +290,7 @@ void spill_free(Spill *spill)
         return;
     ASSERT(list_is_empty(&spill->parcels) && list_is_empty(&spill->parcels_writing));
     list_remove(&spill->full_disk.link);
+    list_remove(&spill->unread.link);
     if (spill->write_fd >= 0)
         (void) close(spill->write_fd); /* synced where that counts */
     if (spill->read_fd >= 0)

@@ -550,6 +550,31 @@ TEST(a_state_that_cannot_be_saved_now_is_saved_later)
     expect_each_once();
 }
 
+static void touch(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+
+    EXPECT(fd >= 0 && close(fd) == 0);
+}
+
+/* A process that is killed while it saves leaves a file, of up to LIMIT_STATE_BYTES. */
+TEST(what_was_half_written_is_cleared_away)
+{
+    static const char json[] = "{\"name\":\"t\",\"source\":[\"sim\"],\"out\":[\"jsonl:x.jsonl\"],"
+                               "\"state\":\"faults11\"}";
+
+    giver_reset(1000, 100);
+    EXPECT_EQ(mkdir("faults11", 0700), 0);
+    touch("faults11/t.state.0123456789abcdef.tmp");
+    touch("faults11/t2.state.0123456789abcdef.tmp");
+    touch("faults11/t.state.mine.tmp");
+    EXPECT_EQ(world_run(json, NULL).r, 0);
+    EXPECT(access("faults11/t.state", F_OK) == 0);
+    EXPECT(access("faults11/t.state.0123456789abcdef.tmp", F_OK) < 0);
+    EXPECT(access("faults11/t2.state.0123456789abcdef.tmp", F_OK) == 0);
+    EXPECT(access("faults11/t.state.mine.tmp", F_OK) == 0);
+}
+
 /* ---- dead letters ---------------------------------------------------------------------------- */
 
 /* The pipeline fails, its source takes a while to end, and meanwhile it is time to save. */

@@ -17,11 +17,13 @@
 #include "codec/schema.h"
 #include "pipeline/spill.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <sys/stat.h>
 
 #define SAVE_RETRY_MS 1000
+#define TEMP_DIGITS   16 /* in the name of a file that sl_file_write_all writes */
 #define SAVE_SHARE    20 /* saving takes at most one part in so many of the time */
 
 /* ---- silence --------------------------------------------------------------------------------- */
@@ -297,10 +299,8 @@ SUSPENDS int save_run(void *arg)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static int make_folder(void *arg)
+static int make_folder(char *path)
 {
-    char *path = arg;
-
     for (char *at = path + 1;; at++) {
         char was = *at;
 
@@ -315,15 +315,60 @@ static int make_folder(void *arg)
     }
 }
 
+/* Where the state is kept. */
+typedef struct StateFolder {
+    char *path;
+    Str name; /* of the pipeline */
+} StateFolder;
+
+/* Whether FILE is NAME.state as sl_file_write_all writes it, before it has its name. */
+static bool is_half_written(Str file, Str name)
+{
+    static const Str middle = STR(".state."), end = STR(".tmp");
+    Str digits;
+
+    if (!str_starts(file, name) || !str_ends(file, end) ||
+        !str_starts(str_sub(file, name.len, SIZE_MAX), middle) ||
+        file.len != name.len + middle.len + TEMP_DIGITS + end.len)
+        return false;
+    digits = str_sub(file, name.len + middle.len, TEMP_DIGITS);
+    for (size_t i = 0; i < digits.len; i++) {
+        if (!strchr("0123456789abcdef", digits.data[i]))
+            return false;
+    }
+    return true;
+}
+
+/* The folder is there, without what processes that were killed have left half written. */
+static int prepare_folder(void *arg)
+{
+    const StateFolder *folder = arg;
+    const struct dirent *entry;
+    DIR *dir;
+    int r = make_folder(folder->path);
+
+    if (r < 0)
+        return r;
+    dir = opendir(folder->path);
+    while (dir && (entry = readdir(dir)) != NULL) {
+        if (is_half_written(str_from_c(entry->d_name), folder->name))
+            (void) unlinkat(dirfd(dir), entry->d_name, 0); /* it does no harm but take room */
+    }
+    if (dir)
+        (void) closedir(dir); /* only read from */
+    return 0;
+}
+
 SUSPENDS int save_load(Pipeline *pipeline)
 {
     const Str folder = pipeline->plan->config.state;
     const Deal deal = { .pipeline = pipeline, .plan = pipeline->plan, .lanes = pipeline->lanes };
     AUTO(buf_deinit) Buf path = { 0 };
     AUTO(mem_free) char *folder_c = mem_copy_c(folder.data, folder.len);
+    StateFolder place = { .path = folder_c, .name = pipeline->plan->name };
     char *text = NULL;
     size_t len = 0;
-    int r = sl_offload(make_folder, folder_c, .name = "state");
+    int r = sl_offload(prepare_folder, &place, .name = "state");
 
     if (r < 0)
         return r;

@@ -6,7 +6,9 @@
  */
 #include "pipeline/pipeline_world_int.h"
 
+#include <signal.h>
 #include <unistd.h>
+#include <sys/resource.h>
 
 #define ROWS_MAX 100000
 #define VAULTS   WORLD_SINKS
@@ -491,6 +493,47 @@ TEST(a_spill_of_a_sink_survives_its_process)
     EXPECT_EQ(world.stats.in_flight, 0);
     for (size_t n = 0; n < giver.rows; n++)
         EXPECT(vaults[0].times[n] >= 1 && vaults[1].times[n] >= 1);
+}
+
+/* It may end, or it may stand still: then this is cut off after a while. */
+SUSPENDS static void come_back_when_the_disk_is_full(Pipeline *pipeline)
+{
+    PipelineStats stats;
+
+    do {
+        EXPECT_OK(sl_sleep_ms(1));
+        pipeline_stats(pipeline, &stats);
+    } while (!strstr(stats.about, "spill ") && stats.state != PIPELINE_ENDED);
+    vaults[1].is_away = false;
+    for (int i = 0; i < 3000 && stats.state != PIPELINE_ENDED; i++) {
+        EXPECT_OK(sl_sleep_ms(10));
+        pipeline_stats(pipeline, &stats);
+    }
+    if (stats.state != PIPELINE_ENDED)
+        pipeline_hurry(pipeline);
+}
+
+/* A file may not grow: what is read of it makes room. A save, which waits until all is in the
+ * spill, must not be what makes that room. */
+TEST(a_spill_of_a_sink_makes_room_before_a_save)
+{
+    struct rlimit was, small;
+    World world;
+
+    giver_reset(80000, 100);
+    giver.columns = 20;
+    giver.for_slow = giver.rows;
+    vaults[1].is_away = true;
+    (void) signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &was), 0);
+    small = (struct rlimit){ .rlim_cur = 6 << 20, .rlim_max = was.rlim_max };
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    world = world_run(SPILLING("lines11", "\"step\":[\"dedupe: {key: [n], within: 1ms}\"],"),
+                      come_back_when_the_disk_is_full);
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &was), 0);
+    EXPECT_EQ(world.r, 0);
+    expect_all_in(&vaults[0]);
+    expect_all_in(&vaults[1]);
 }
 
 SUSPENDS static void break_while_it_drains(Pipeline *pipeline)

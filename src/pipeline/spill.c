@@ -101,19 +101,25 @@ int spill_put(Spill *spill, TAKES Parcel *parcel)
 
 /* ---- to the disk ----------------------------------------------------------------------------- */
 
-SUSPENDS static int open_segment(Spill *spill)
+/* What is written next begins a segment. */
+SUSPENDS static int begin_segment(Spill *spill)
 {
     AUTO(buf_deinit) Buf path = { 0 };
 
-    if (spill->n_segments > 0 && spill->write_fd >= 0 &&
-        spill->written - spill->segments[spill->n_segments - 1].start < LIMIT_SPILL_SEGMENT_BYTES)
-        return 0;
     if (spill->write_fd >= 0)
         (void) sl_file_close(TAKE_FD(spill->write_fd)); /* it was synced where that counts */
     spill_path(spill, spill->written, &path);
     if (spill->n_segments == 0 || spill->segments[spill->n_segments - 1].start < spill->written)
         spill_add_segment(spill, spill->written);
     return sl_file_open(path.data, O_WRONLY | O_CREAT, 0600, &spill->write_fd);
+}
+
+SUSPENDS static int open_segment(Spill *spill)
+{
+    if (spill->n_segments > 0 && spill->write_fd >= 0 &&
+        spill->written - spill->segments[spill->n_segments - 1].start < LIMIT_SPILL_SEGMENT_BYTES)
+        return 0;
+    return begin_segment(spill);
 }
 
 SUSPENDS static int write_pending(Spill *spill)
@@ -146,6 +152,36 @@ static int cut_main(void *arg)
     return 0;
 }
 
+/* A segment that begins behind all there is. */
+SUSPENDS static int keep_position(Spill *spill)
+{
+    bool is_there = spill->write_fd >= 0 && spill->n_segments > 0 &&
+                    spill->segments[spill->n_segments - 1].start == spill->written;
+
+    return is_there ? 0 : begin_segment(spill);
+}
+
+/* A save of steps' state waits until all is in the spills of sinks, so it cannot be what makes room
+ * in them: what has its fate goes, as if that were saved. The position of what follows is kept by
+ * the name of the segment that begins there. */
+SUSPENDS static int make_room(Spill *spill)
+{
+    uint64_t settled = spill_settled(spill);
+    int r = 0;
+
+    if (spill->sink == SPILL_OF_CHANNEL || !spill->pipeline->plan->is_stateful) {
+        spill_trim(spill, spill->saved);
+        return 0;
+    }
+    if (spill->handed == spill->written && settled >= spill->written)
+        r = keep_position(spill);
+    if (r == 0)
+        spill_trim(spill, settled);
+    if (r < 0 && r != -ECANCELED)
+        err_take(r, NULL); /* it is tried again */
+    return r == -ECANCELED ? r : 0;
+}
+
 /* The disk is full: what was half written makes room for the state's file, which says what of the
  * spill is done with; and that makes room for the rest. */
 SUSPENDS static int wait_for_disk(Spill *spill)
@@ -156,7 +192,7 @@ SUSPENDS static int wait_for_disk(Spill *spill)
     spill->is_stuck = true;
     r = sl_sleep_ms(SPILL_RETRY_MS);
     if (r == 0)
-        spill_trim(spill, spill->saved);
+        r = make_room(spill);
     spill->is_stuck = false;
     return r;
 }

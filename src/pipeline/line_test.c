@@ -44,7 +44,7 @@ static void vaults_reset(void)
 SUSPENDS static int vault_open(const SinkSpec *spec, const FeedOpts *opts, void **ret_state,
                                uint64_t *ret_mark, FeedVerdict *verdict)
 {
-    Vault *vault = &vaults[spec->text.data[strlen("jsonl:")] - '0'];
+    Vault *vault = &vaults[spec->target.data[0] - '0'];
     int r = sl_yield();
 
     (void) opts;
@@ -107,11 +107,13 @@ static const SinkDriver exact_sink = { .name = "vault", .feed = &exact_feed };
 
 typedef struct Giver {
     size_t rows, per_parcel;
-    size_t tables;   /* that the parcels are of in turn; 0: one */
-    size_t columns;  /* that each table has for itself */
-    bool does_grow;  /* each parcel brings a column */
-    size_t wait_at;  /* it hands on no more until this is another number; 0: never */
-    size_t for_slow; /* rows at the end that wait for the slow vault */
+    size_t tables;             /* that the parcels are of in turn; 0: one */
+    size_t columns;            /* that each table has for itself */
+    bool does_grow;            /* each parcel brings a column */
+    size_t wait_at;            /* it hands on no more until this is another number; 0: never */
+    size_t for_slow;           /* rows at the end that wait for the slow vault */
+    int64_t rest_ms;           /* behind each parcel */
+    int64_t done_ns, ended_ns; /* when the last receipt was done, and the source; of sl_now_ns */
     uint64_t good, dropped, refused; /* of receipts */
 } Giver;
 
@@ -128,6 +130,7 @@ static void giver_on_done(Receipt *receipt, void *ctx)
 {
     (void) ctx;
     giver.good += receipt->r == 0;
+    giver.done_ns = sl_now_ns();
     giver.dropped += receipt->dropped;
     giver.refused += receipt->refused;
     receipt_free(receipt);
@@ -176,7 +179,10 @@ SUSPENDS static int giver_run(Source *source)
             r = sl_yield();
         if (r == 0)
             r = source_put(source, make_parcel(source, from));
+        if (r == 0 && giver.rest_ms > 0)
+            r = sl_sleep_ms(giver.rest_ms);
     }
+    giver.ended_ns = sl_now_ns();
     return r;
 }
 
@@ -664,6 +670,66 @@ TEST(several_lanes_and_a_table_that_grows)
     EXPECT_EQ(world.r, 0);
     EXPECT_EQ(world.stats.written, 6000);
     EXPECT_EQ(vaults[0].width, 61);
+}
+
+#define HOUR_MS (60 * 60 * 1000)
+
+SUSPENDS static void come_back_after_an_hour(Pipeline *pipeline)
+{
+    (void) pipeline;
+    EXPECT_OK(sl_sleep_ms(HOUR_MS));
+    vaults[0].is_away = false;
+}
+
+/* A save that had to wait for a sink. Would catch: the next one twenty times as late, with all
+ * producers waiting for it. */
+TEST(a_sink_that_was_away_does_not_put_off_the_next_save)
+{
+    World world = { .json =
+                        "{\"source\":[\"sim\"],\"state\":\"lines10\",\"out\":[\"jsonl:0.jsonl\"],"
+                        "\"retry_max\":\"1m\",\"step\":[\"dedupe: {key: [n], within: 1h}\"]}",
+                    .during = come_back_after_an_hour,
+                    .stop_ms = -1 };
+
+    giver_reset(200, 100);
+    giver.rest_ms = 2 * HOUR_MS;
+    vaults[0].is_away = true;
+    EXPECT_OK(sl_run(world_main, &world, .loop = SL_LOOP_SIM));
+    EXPECT_EQ(world.r, 0);
+    EXPECT_EQ(giver.good, 2);
+    EXPECT(giver.ended_ns - giver.done_ns >
+           HOUR_MS * NS_PER_MS); /* long before the source rested */
+}
+
+/* While the rows of the first parcel are in the steps, nobody writes to their table yet. */
+SUSPENDS static void save_while_a_table_comes(Pipeline *pipeline)
+{
+    int64_t began_ns;
+
+    while (!pipeline->lanes[0].is_busy && sl_sleep_ns(1000) == 0)
+        ;
+    EXPECT(!pipeline->writers[0]);
+    began_ns = sl_now_ns();
+    EXPECT_OK(save_now(pipeline));
+    EXPECT(sl_now_ns() - began_ns < 60 * NS_PER_S); /* of a clock that knows no busy machine */
+    EXPECT_EQ(vaults[1].rows, 100);
+}
+
+/* Would catch: a save, or a reload, that waits for as long as a batch of a new table may. */
+TEST(a_table_that_comes_during_a_save_does_not_hold_it)
+{
+    World world = { .json =
+                        "{\"source\":[\"sim\"],\"state\":\"lines20\",\"save\":\"1h\",\"batch\":{"
+                        "\"age\":\"1h\"},\"out\":[\"sqlite:1.db?table={measurement}\"],\"step\":["
+                        "\"dedupe: {key: [n], within: 1h}\",\"jq: .\"]}",
+                    .during = save_while_a_table_comes,
+                    .stop_ms = -1 };
+
+    giver_reset(100, 100);
+    giver.tables = 1;
+    EXPECT_OK(sl_run(world_main, &world, .loop = SL_LOOP_SIM));
+    EXPECT_EQ(world.r, 0);
+    EXPECT_EQ(world.stats.written, 100);
 }
 
 TEST_MAIN()

@@ -332,11 +332,13 @@ struct Pipeline {
     size_t n_held, cap_held;
     bool has_state;   /* a folder, and something to keep in it */
     bool is_dirty;    /* something has moved since the last save */
+    bool is_urgent;   /* lines write what there is: somebody waits for silence */
     sl_cond quiet;    /* something became idle */
     sl_mutex saving;  /* one save, or reload, at a time */
     Reload *reload;   /* under way; NULL: none */
     uint64_t reloads; /* done */
     char news[512];
+    int64_t save_began_ns; /* of sl_clock_ns: when there was nothing more to wait for */
     int64_t save_cost_ns;
     int64_t started_ms;
     Published published;

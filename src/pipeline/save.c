@@ -7,7 +7,8 @@
  * A pipeline whose steps keep state is brought to silence first: nothing is taken from the channel
  * until every row before it has its fate, so that state and positions are those of one moment (P6).
  * That costs a pause of some milliseconds; when saving takes long, because the state is large, it
- * is done more rarely, so that it never takes more than a twentieth of the time.
+ * is done more rarely, so that it never takes more than a twentieth of the time. What it waits for,
+ * a sink that is away or a disk that is full, is not counted.
  *
  * Receipts of such a pipeline are held until the file is on the disk.
  */
@@ -58,6 +59,7 @@ static bool is_one_left_behind(const Pipeline *pipeline)
 
 static void set_urgent(Pipeline *pipeline, bool is_urgent)
 {
+    pipeline->is_urgent = is_urgent; /* for writers that come meanwhile */
     for (size_t i = 0; i < pipeline->n_writers; i++) {
         for (Writer *writer = pipeline->writers[i]; writer; writer = writer->next) {
             writer->line.is_urgent = is_urgent;
@@ -195,6 +197,7 @@ SUSPENDS static int capture(Pipeline *pipeline, Buf *text)
 {
     int r = pipeline->plan->is_stateful ? pipeline_quiet(pipeline) : 0;
 
+    pipeline->save_began_ns = sl_clock_ns();
     if (r == 0)
         r = save_format(pipeline, text);
     if (pipeline->plan->is_stateful)
@@ -219,6 +222,7 @@ SUSPENDS static int write_patiently(Pipeline *pipeline, const char *path, const 
         r = sl_sleep_ms(MIN(SAVE_RETRY_MS, pipeline->plan->config.retry_max_ms));
         if (r < 0)
             break;
+        pipeline->save_began_ns = sl_clock_ns();
     }
     channel_hold(&pipeline->channel, was_held);
     if (r == 0)
@@ -249,7 +253,6 @@ SUSPENDS int save_write(Pipeline *pipeline, const Buf *text)
 SUSPENDS static int save_alone(Pipeline *pipeline)
 {
     AUTO(buf_deinit) Buf text = { .max_bytes = 2 * (size_t) LIMIT_STATE_BYTES };
-    int64_t began_ns = sl_clock_ns();
     int r;
 
     pipeline->is_dirty = false;
@@ -261,7 +264,7 @@ SUSPENDS static int save_alone(Pipeline *pipeline)
     if (r < 0)
         return wrap(r, "save state");
     r = save_write(pipeline, &text);
-    pipeline->save_cost_ns = sl_clock_ns() - began_ns;
+    pipeline->save_cost_ns = sl_clock_ns() - pipeline->save_began_ns;
     return r;
 }
 

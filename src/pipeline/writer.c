@@ -371,6 +371,7 @@ int writer_new(Pipeline *pipeline, uint32_t sink, Str table, Writer **ret_writer
     writer->plan = plan_ref(pipeline->plan);
     writer->sink = &pipeline->plan->sinks[sink];
     writer->index = sink;
+    writer->line.is_urgent = pipeline->is_urgent;
     arena_init(&writer->arena, 0);
     if (table.len > 0)
         writer->table = arena_copy(&writer->arena, table);

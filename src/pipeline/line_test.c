@@ -347,6 +347,19 @@ TEST(a_sink_that_drops_need_not_be_there_at_the_start)
 
 /* A pipeline with steps that keep state saves at moments of silence, which a sink that is away
  * never gives. */
+/* It is never there, and no row is for it. Would catch: an end that waits for it for ever. */
+TEST(a_sink_that_has_nothing_is_not_waited_for_at_the_end)
+{
+    World world;
+
+    giver_reset(2000, 100);
+    vaults[1].is_shut = true;
+    world = world_run(SINKS("\"overflow\":\"drop_new\",\"where\":\"n < 0\""), NULL);
+    EXPECT_EQ(world.r, 0);
+    EXPECT_EQ(world.stats.state, PIPELINE_ENDED);
+    expect_all_in(&vaults[0]);
+}
+
 TEST(a_sink_that_drops_does_not_hold_the_saves_of_the_others)
 {
     World world;

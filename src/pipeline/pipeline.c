@@ -182,6 +182,8 @@ SUSPENDS static int drain(Pipeline *pipeline)
         for (Writer *writer = pipeline->writers[i]; writer; writer = writer->next) {
             writer->line.is_closed = true;
             sl_cond_wake_all(&writer->line.item);
+            if (writer->has_opening && writer_is_idle(writer)) /* nothing waits for it */
+                sl_scope_cancel(&writer->opening);
         }
     }
     dead_finish(pipeline->dead);

@@ -8,8 +8,8 @@
  *
  * Deliveries are numbered by the broker, from 1 on each connection. What is settled is acknowledged
  * by amqp_conn_pay: all that is settled from the oldest on with one frame (multiple), and what is
- * settled behind a gap one by one once a quarter of the prefetch waits there; so much of it that the
- * broker stops sending when the gap stays.
+ * settled behind a gap one by one once a quarter of the prefetch waits there; so much of it that
+ * the broker stops sending when the gap stays.
  */
 #pragma once
 

@@ -11,8 +11,9 @@
  * A job that is cancelled is taken back with a line; the program has the grace to answer. If it
  * does not, it is taken for stuck and ended, and with it the other jobs in it, which fail and may
  * be tried again. The same happens to all its jobs when a process ends by itself or says what is
- * no answer; one that it has got nothing of goes to another process, once. A line that has been begun is written to its end, also for a job that is cancelled:
- * the next one would be unreadable behind half of it.
+ * no answer; one that it has got nothing of goes to another process, once. A line that has been
+ * begun is written to its end, also for a job that is cancelled: the next one would be unreadable
+ * behind half of it.
  *
  * K1  A process takes jobs exactly while it is in its loop's list.
  * K2  A call is in its process's list from before its line is written until it is answered or the

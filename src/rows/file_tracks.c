@@ -139,9 +139,7 @@ FileTrack *file_tracks_find(const FileTracks *tracks, uint64_t device, uint64_t 
 {
     FileTrack *track = find_youngest(tracks, device, inode);
 
-    while (track && (track->is_over || !file_track_is_of(track, head)))
-        track = track->older;
-    return track;
+    return track && !track->is_over && file_track_is_of(track, head) ? track : NULL;
 }
 
 FileTrack *file_tracks_add(FileTracks *tracks, uint64_t device, uint64_t inode, Str head)

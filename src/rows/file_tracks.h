@@ -35,8 +35,8 @@ typedef struct FileTracks {
 void file_tracks_init(FileTracks *tracks, Str source, Str positions);
 void file_tracks_deinit(FileTracks *tracks);
 
-/* The youngest track of the file with DEVICE and INODE that begins with HEAD and is not over, or
- * NULL. Borrowed. */
+/* The youngest track of the file with DEVICE and INODE, if that begins with HEAD and is not over;
+ * else NULL, because the older ones were over when it began. Borrowed. */
 FileTrack *file_tracks_find(const FileTracks *tracks, uint64_t device, uint64_t inode, Str head);
 
 /* A new track for it, from position 0. HEAD is cut to FILE_HEAD_BYTES. */

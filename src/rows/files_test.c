@@ -434,6 +434,33 @@ TEST(emptied_alike)
     source_world_run(check_emptied_alike);
 }
 
+/* Catches a file that is emptied, begins as it did two turns ago, before the last start, and goes
+ * on where that turn was. */
+SUSPENDS static void check_emptied_again(SourceWorld *world)
+{
+    begin(world);
+    put("d/a.log", "w", "start\none\n");
+    source_world_start(world, &source_files, follow_json);
+    source_world_wait_rows(world, 2);
+    put("d/a.log", "w", "other\n");
+    source_world_wait_rows(world, 3);
+    EXPECT_OK(source_world_stop(world));
+    source_world_start(world, &source_files, follow_json);
+    put("d/a.log", "a", "more\n");
+    source_world_wait_rows(world, 4);
+    put("d/a.log", "w", "start\none\ntwo\n");
+    source_world_wait_said(world, "d/a.log has begun anew");
+    put("d/b.log", "w", "last\n");
+    source_world_wait_rows(world, 8);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "start one other more start one two last ");
+}
+
+TEST(emptied_again)
+{
+    source_world_run(check_emptied_again);
+}
+
 /* Catches a source that notices nothing where the kernel tells nothing. */
 SUSPENDS static void check_polling(SourceWorld *world)
 {

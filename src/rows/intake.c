@@ -234,6 +234,8 @@ SUSPENDS static int wait_room(IntakeCall *call, size_t bytes, int64_t deadline_n
     sl_scope scope;
     int r;
 
+    if (intake->is_stopping) /* told while this one waited for its turn, or was unpacked */
+        return refuse_stopping(call);
     sl_scope_begin(&scope, .deadline_ns = deadline_ns);
     call->scope = &scope;
     r = source_wait_room(intake->source, bytes);

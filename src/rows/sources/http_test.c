@@ -3,6 +3,7 @@
  */
 #include "rows/source.h"
 
+#include "base/limits.h"
 #include "net/stream.h"
 #if SL_HAVE_OPENSSL
 #include "net/tls.h"
@@ -484,6 +485,59 @@ SUSPENDS static void check_stop(SourceWorld *world)
 TEST(a_stop_answers_what_is_taken)
 {
     source_world_run(check_stop);
+}
+
+#define UNPACKED_BYTES 1000 /* more than a packed body of the test */
+
+static size_t n_packed;
+
+/* Room for what is packed, always. */
+SUSPENDS static int wait_room_for_large(Source *source, size_t bytes)
+{
+    n_packed += bytes < UNPACKED_BYTES;
+    return bytes < UNPACKED_BYTES ? sl_checkpoint() : source_world_wait_room(source, bytes);
+}
+
+/* Would catch a body that waits its turn to be unpacked, does not hear of the stop, and waits for
+ * room then. */
+SUSPENDS static void check_stop_packed(SourceWorld *world)
+{
+    static const SourceHost host = { .put = source_world_put,
+                                     .wait_room = wait_room_for_large,
+                                     .say = source_world_say,
+                                     .lost = source_world_lost };
+    AUTO(buf_deinit) Buf packed = { 0 }, text = { 0 };
+    Writer writers[LIMIT_DOOR_UNPACKING + 1];
+
+    for (int i = 0; i < 2 * UNPACKED_BYTES; i++)
+        buf_add_char(&text, 'a');
+    n_packed = 0;
+    start(world, HERE);
+    world->source.host = &host;
+    source_world_set_full(world, true);
+    for (size_t i = 0; i < ARRAY_LEN(writers); i++) {
+        post_later(&writers[i], world, "/", "");
+        writers[i].headers = "Content-Encoding: gzip\r\n";
+        buf_reset(&packed);
+        writers[i].body = arena_copy(&world->arena, gzipped(&packed, buf_str(&text)));
+    }
+    source_world_wait_full(world, LIMIT_DOOR_UNPACKING);
+    while (n_packed < ARRAY_LEN(writers))
+        EXPECT_OK(sl_yield());
+    EXPECT_OK(sl_yield());
+    sl_event_set(&world->stopping);
+    EXPECT_OK(source_world_join(world));
+    EXPECT_EQ(world->n_waits, LIMIT_DOOR_UNPACKING);
+    for (size_t i = 0; i < ARRAY_LEN(writers); i++) {
+        wait_for(&writers[i]);
+        EXPECT_EQ(writers[i].status, 503);
+        EXPECT(has(&writers[i], "stopping"));
+    }
+}
+
+TEST(a_stop_refuses_what_waits_to_be_unpacked)
+{
+    source_world_run(check_stop_packed);
 }
 
 /* ---- through a door -------------------------------------------------------------------------- */

@@ -123,6 +123,21 @@ SUSPENDS static int fd_accept(Listener *listener, Stream **ret_stream)
     }
 }
 
+static int fd_try_accept(Listener *listener, Stream **ret_stream)
+{
+    NetAddress peer = { .len = sizeof(peer.storage) };
+    int fd = accept4(listener->fd, (struct sockaddr *) &peer.storage, &peer.len,
+                     SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0)
+        return LISTENER_NONE;
+    if (peer.storage.ss_family == AF_UNSPEC)
+        peer.storage.ss_family = AF_UNIX;
+    *ret_stream = stream_from_fd(fd, &peer);
+    listener->accepted++;
+    return 0;
+}
+
 /* ---- open and close -------------------------------------------------------------------------- */
 
 /* Whether somebody answers at the Unix socket ADDRESS. */
@@ -155,7 +170,9 @@ SUSPENDS static void fd_listener_close(Listener *listener)
     mem_free(self);
 }
 
-static const ListenerOps fd_ops = { .accept = fd_accept, .close = fd_listener_close };
+static const ListenerOps fd_ops = { .accept = fd_accept,
+                                    .try_accept = fd_try_accept,
+                                    .close = fd_listener_close };
 
 /* Make way for a Unix socket: a socket's file that nobody answers at is removed. */
 static int clear_path(const NetAddress *address)
@@ -307,6 +324,13 @@ int listener_accept(Listener *listener, Stream **ret_stream)
 {
     ASSERT(listener && listener->tag == LISTENER_TAG && ret_stream);
     return listener->ops->accept(listener, ret_stream);
+}
+
+int listener_try_accept(Listener *listener, Stream **ret_stream)
+{
+    ASSERT(listener && listener->tag == LISTENER_TAG && ret_stream);
+    return listener->ops->try_accept ? listener->ops->try_accept(listener, ret_stream)
+                                     : LISTENER_NONE;
 }
 
 void listener_close(Listener *listener)

@@ -19,6 +19,7 @@ typedef struct Listener Listener;
 
 typedef struct ListenerOps {
     SUSPENDS int (*accept)(Listener *listener, Stream **ret_stream);
+    int (*try_accept)(Listener *listener, Stream **ret_stream); /* NULL: nobody ever waits */
     SUSPENDS void (*close)(Listener *listener); /* releases everything, the struct included */
 } ListenerOps;
 
@@ -62,6 +63,10 @@ MUST SUSPENDS int listener_adopt(TAKES int fd, Listener **ret_listener);
 
 /* The next connection. 0 and a stream the caller closes; -ECANCELED; any other error is final. */
 MUST SUSPENDS int listener_accept(Listener *listener, Stream **ret_stream);
+
+/* The next of those that wait: 0 and a stream, or LISTENER_NONE. */
+enum { LISTENER_NONE = 1 };
+MUST int listener_try_accept(Listener *listener, Stream **ret_stream);
 
 /* Close, remove a Unix socket's file, free. NULL is nothing. */
 SUSPENDS void listener_close(Listener *listener);

@@ -32,6 +32,7 @@ typedef struct Datagrams {
     Halt halt;
     Decoder *decoder;
     int fd;
+    struct stat file; /* of a Unix socket */
     uint32_t dropped; /* the kernel's count, as it was */
     struct mmsghdr *messages;
     struct iovec *pieces;
@@ -334,12 +335,25 @@ SUSPENDS static int receive_all(Datagrams *self)
     return r;
 }
 
+/* Remove the socket's file, before another can take the name; unless one has it already. */
+static void remove_file(const Datagrams *self)
+{
+    const char *path = self->opts->file;
+    struct stat now;
+
+    if (path && stat(path, &now) == 0 && now.st_dev == self->file.st_dev &&
+        now.st_ino == self->file.st_ino)
+        (void) unlink(path); /* a file that stays is replaced at the next start */
+}
+
 int datagrams_run(Source *source, int fd, const DatagramOpts *opts)
 {
     Datagrams self = { .source = source, .opts = opts, .fd = fd };
     sl_nursery *nursery = sl_nursery_open(.name = "datagrams");
     int r = halt_start(&self.halt, source, nursery);
 
+    if (opts->file && stat(opts->file, &self.file) < 0)
+        self.file = (struct stat){ 0 }; /* it is no longer there: nor is there one to remove */
     self.decoder = decoder_new(source->shapes, source->pool, &source->decode);
     self.messages = mem_zalloc(LIMIT_DATAGRAM_BATCH * sizeof(self.messages[0]));
     self.pieces = mem_zalloc(LIMIT_DATAGRAM_BATCH * sizeof(self.pieces[0]));
@@ -355,8 +369,7 @@ int datagrams_run(Source *source, int fd, const DatagramOpts *opts)
     mem_free(self.pieces);
     mem_free(self.messages);
     decoder_free(self.decoder);
-    if (opts->file)
-        (void) unlink(opts->file); /* before another can take the name */
+    remove_file(&self);
     sl_fd_close(fd);
     return r == -ECANCELED ? 0 : r;
 }

@@ -201,6 +201,30 @@ TEST(a_stop_takes_what_has_arrived)
     source_world_run(check_stop);
 }
 
+/* Would catch connections that nobody has accepted yet being forgotten at the stop: their peers have
+ * said everything and gone. */
+SUSPENDS static void check_stop_waiting(SourceWorld *world)
+{
+    NetAddress address;
+
+    start(world, &source_tcp, TCP_HERE, "listens on");
+    address = address_said(world);
+    for (int i = 0; i < 5; i++) { /* without giving the source a turn */
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        EXPECT_EQ(connect(fd, (struct sockaddr *) &address.storage, address.len), 0);
+        EXPECT_EQ(send(fd, "a\n", 2, 0), 2);
+        close(fd);
+    }
+    EXPECT_OK(source_world_stop(world));
+    EXPECT_EQ(world->rows, 5);
+}
+
+TEST(a_stop_takes_who_waits_to_be_accepted)
+{
+    source_world_run(check_stop_waiting);
+}
+
 SUSPENDS static void check_stop_full(SourceWorld *world)
 {
     Stream *stream;
@@ -407,6 +431,27 @@ SUSPENDS static void check_unix_datagrams(SourceWorld *world)
 TEST(unix_datagrams_are_whole_rows)
 {
     source_world_run(check_unix_datagrams);
+}
+
+/* Would catch a source that takes the name of its socket away from who has it now. */
+SUSPENDS static void check_unix_replaced(SourceWorld *world)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "in.dgram" };
+    struct stat info;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    start(world, &source_unix, "{\"path\":\"in.dgram\",\"kind\":\"datagram\"}", "receives on");
+    EXPECT_EQ(unlink("in.dgram"), 0);
+    EXPECT_EQ(bind(fd, (struct sockaddr *) &un, sizeof(un)), 0);
+    EXPECT_OK(source_world_stop(world));
+    EXPECT_EQ(stat("in.dgram", &info), 0);
+    EXPECT_EQ(unlink("in.dgram"), 0);
+    close(fd);
+}
+
+TEST(a_unix_socket_of_another_stays)
+{
+    source_world_run(check_unix_replaced);
 }
 
 /* ---- UDP ------------------------------------------------------------------------------------- */

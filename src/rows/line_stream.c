@@ -341,6 +341,13 @@ SUSPENDS static int accept_conns(LineHost *host, Listener *listener)
         if (r == 0 && stream)
             r = take_conn(host, stream);
     }
+    for (size_t i = 0; r == 0 && i < host->opts.connections_max; i++) { /* who has come by now */
+        Stream *stream = NULL;
+
+        if (listener_try_accept(listener, &stream) == LISTENER_NONE)
+            break;
+        r = take_conn(host, stream);
+    }
     return r;
 }
 
@@ -404,6 +411,17 @@ SUSPENDS static int say_and_wait(LineHost *host, const char *why, int64_t backof
     return halt_sleep(&host->halt, backoff_ms);
 }
 
+/* R of a dial that nobody wants any more: that it failed as well is no matter. */
+static int end_dial(int r)
+{
+    Err err;
+
+    if (r >= 0 || r == -ECANCELED)
+        return r;
+    err_take(r, &err);
+    return 0;
+}
+
 int line_stream_connect(Source *source, const NetAddress *address, const LineStreamOpts *opts)
 {
     LineHost host = { 0 };
@@ -417,6 +435,7 @@ int line_stream_connect(Source *source, const NetAddress *address, const LineStr
         r = dial(&host, address, &stream);
         if (host.halt.is_set || r == -ECANCELED) {
             stream_close(stream);
+            r = end_dial(r);
             break;
         }
         if (r == 0) {

@@ -101,6 +101,9 @@ void decoder_reset(Decoder *decoder);
  * first one. */
 void decoder_put_head(Decoder *decoder, Str line);
 
+/* What comes begins within a row that was refused for its length: it is passed over to its end. */
+void decoder_skip_row(Decoder *decoder);
+
 /* The format that a Content-Type says: "application/json", "application/x-ndjson", "text/csv",
  * with or without parameters; DECODE_AUTO for any other. */
 DecodeFormat decode_format_of_media(Str content_type);

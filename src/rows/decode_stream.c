@@ -59,6 +59,12 @@ void decoder_put_head(Decoder *decoder, Str line)
     decoder->is_stream = true;
 }
 
+void decoder_skip_row(Decoder *decoder)
+{
+    decoder->is_stream = true;
+    decoder->is_skipping = true;
+}
+
 /* ---- where rows end -------------------------------------------------------------------------- */
 
 /* Up to and with the last line feed of PIECE; only what is new is looked at. */

@@ -274,6 +274,36 @@ int file_read_line_start(FileRead *file, uint64_t offset, uint64_t *ret_start)
 }
 
 /* The length of the first row of TEXT with its line end; 0 when it has none. */
+int file_read_is_in_long_row(FileRead *file, uint64_t offset, bool *ret_is_in)
+{
+    uint64_t start = offset;
+    char before = '\n';
+    ssize_t n = offset > 0 ? read_at(file->fd, &before, 1, offset - 1) : 0;
+    int r = n < 0 ? (int) n : 0;
+
+    if (r == 0 && before != '\n')
+        r = file_read_line_start(file, offset, &start);
+    *ret_is_in = r == 0 && offset - start >= LIMIT_DECODE_LINE_BYTES;
+    return r;
+}
+
+int file_read_last_line(FileRead *file, uint64_t *ret_start)
+{
+    AUTO(mem_free) char *room = mem_zalloc(PACKED_BYTES);
+    uint64_t start = 0;
+    size_t n;
+    int r;
+
+    while ((r = file_read_piece(file, room, PACKED_BYTES, &n)) == 0) {
+        const char *end = memrchr(room, '\n', n);
+
+        if (end)
+            start = file->offset - n + (uint64_t) (end - room) + 1;
+    }
+    *ret_start = start;
+    return r == FILE_END ? 0 : r;
+}
+
 static size_t find_row_end(Str text)
 {
     bool is_quoted = false;

@@ -59,6 +59,10 @@ MUST int file_read_seek(FileRead *file, uint64_t offset, uint64_t *ret_lines);
 MUST int file_read_skip_line_end(FileRead *file);
 
 /* Read up to LEN bytes. 0 and *ret_n > 0; FILE_END; -ERR_INVALID for a packed file with damage. */
+/* Whether the byte at OFFSET belongs to a row that has passed LIMIT_DECODE_LINE_BYTES before it. Not
+ * for packed files. 0 or an error. */
+MUST int file_read_is_in_long_row(FileRead *file, uint64_t offset, bool *ret_is_in);
+
 MUST int file_read_piece(FileRead *file, char *room, size_t len, size_t *ret_n);
 
 /* Whether FILE_END is the end: not within what is packed. */

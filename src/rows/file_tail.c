@@ -85,10 +85,15 @@ static int take_up(FileTail *tail, uint64_t position)
     tail->bytes.position = tail->read.offset;
     if (r == 0 && position > 0 && is_csv(tail))
         r = file_read_first_row(&tail->read, &tail->bytes.head);
+    tail->bytes.position = position; /* also when it is not reached: a position never goes back */
     return r;
 }
+    if (r != 0)
+        return r;
 
 /* Whether LOOK shows enough of a file to know it by. */
+    if (!tail->read.is_gzip)
+        r = file_read_is_in_long_row(&tail->read, tail->read.offset, &tail->bytes.is_in_row);
 static bool has_beginning(const FileTail *tail, const FileLook *look)
 {
     if (!tail->tails->is_followed || look->head_len == FILE_HEAD_BYTES || tail->read.is_gzip)

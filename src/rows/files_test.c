@@ -405,6 +405,35 @@ TEST(shut)
     source_world_run(check_shut);
 }
 
+/* Catches the end of a row that is too long and was cut, taken for a row of its own after a
+ * restart. */
+SUSPENDS static void check_long_row(SourceWorld *world)
+{
+    AUTO(buf_deinit) Buf text = { 0 };
+
+    begin(world);
+    buf_add_c(&text, "one\n");
+    for (size_t i = 0; i <= LIMIT_DECODE_LINE_BYTES; i += 16)
+        buf_add_c(&text, "0123456789abcdef");
+    buf_add_char(&text, '\0');
+    put("d/a.log", "w", text.data);
+    source_world_start(world, &source_files, follow_json);
+    source_world_wait_rows(world, 2);
+    EXPECT_EQ(world->refused, 1);
+    EXPECT_OK(source_world_stop(world));
+    buf_reset(&world->text);
+    put("d/a.log", "a", "its end\ntwo\n");
+    source_world_start(world, &source_files, follow_json);
+    source_world_wait_rows(world, 3);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "two ");
+}
+
+TEST(long_row)
+{
+    source_world_run(check_long_row);
+}
+
 /* Catches an emptied file that begins as before and goes on on the old track, where sinks have its
  * positions already. */
 SUSPENDS static void check_emptied_alike(SourceWorld *world)

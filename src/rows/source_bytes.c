@@ -35,6 +35,7 @@ void source_bytes_reset(SourceBytes *bytes, uint64_t position)
     decoder_free(TAKE(bytes->decoder));
     buf_reset(&bytes->head);
     buf_reset(&bytes->held);
+    bytes->is_in_row = false;
     bytes->position = position;
     bytes->lines = 0;
 }
@@ -111,6 +112,8 @@ static bool has_decoder(SourceBytes *bytes, bool is_last)
     bytes->decoder = decoder_new(bytes->source->shapes, bytes->source->pool, &opts);
     if (bytes->head.len > 0 && opts.format == DECODE_CSV)
         decoder_put_head(bytes->decoder, buf_str(&bytes->head));
+    if (bytes->is_in_row && opts.format != DECODE_JSON)
+        decoder_skip_row(bytes->decoder);
     return true;
 }
 

@@ -14,10 +14,11 @@
 
 typedef struct SourceBytes {
     Source *source;
-    Str name;          /* of what is read, for the format; empty: none. Borrowed */
-    Decoder *decoder;  /* NULL until something is decoded */
-    Buf head;          /* what it must learn first: the first row of CSV that is resumed */
-    Buf held;          /* read and not handed on */
+    Str name;         /* of what is read, for the format; empty: none. Borrowed */
+    Decoder *decoder; /* NULL until something is decoded */
+    Buf head;         /* what it must learn first: the first row of CSV that is resumed */
+    bool is_in_row; /* it begins within a row that is too long and was refused: to be passed over */
+    Buf held;       /* read and not handed on */
     uint64_t position; /* of the first held byte on its track */
     uint64_t lines;    /* before the first held byte */
 } SourceBytes;

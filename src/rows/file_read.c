@@ -40,6 +40,7 @@ int file_read_open(FileRead *file, const char *path)
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
+    file->is_denied = fd < 0 && (errno == EACCES || errno == EPERM);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return FILE_GONE;
     if (fd < 0)
@@ -273,7 +274,6 @@ int file_read_line_start(FileRead *file, uint64_t offset, uint64_t *ret_start)
     return 0;
 }
 
-/* The length of the first row of TEXT with its line end; 0 when it has none. */
 int file_read_is_in_long_row(FileRead *file, uint64_t offset, bool *ret_is_in)
 {
     uint64_t start = offset;
@@ -304,6 +304,7 @@ int file_read_last_line(FileRead *file, uint64_t *ret_start)
     return r == FILE_END ? 0 : r;
 }
 
+/* The length of the first row of TEXT with its line end; 0 when it has none. */
 static size_t find_row_end(Str text)
 {
     bool is_quoted = false;

@@ -25,6 +25,7 @@ typedef struct FileRead {
     uint64_t inode;
     uint64_t offset; /* of the next byte; where it is packed, of what is inside */
     bool is_gzip;
+    bool is_denied;       /* it could not be opened for want of the right to it */
     FileInflate *inflate; /* owned; NULL until something packed is read */
 } FileRead;
 
@@ -58,15 +59,19 @@ MUST int file_read_seek(FileRead *file, uint64_t offset, uint64_t *ret_lines);
  * it. Not for packed files. 0 or an error. */
 MUST int file_read_skip_line_end(FileRead *file);
 
-/* Read up to LEN bytes. 0 and *ret_n > 0; FILE_END; -ERR_INVALID for a packed file with damage. */
 /* Whether the byte at OFFSET belongs to a row that has passed LIMIT_DECODE_LINE_BYTES before it. Not
  * for packed files. 0 or an error. */
 MUST int file_read_is_in_long_row(FileRead *file, uint64_t offset, bool *ret_is_in);
 
+/* Read up to LEN bytes. 0 and *ret_n > 0; FILE_END; -ERR_INVALID for a packed file with damage. */
 MUST int file_read_piece(FileRead *file, char *room, size_t len, size_t *ret_n);
 
 /* Whether FILE_END is the end: not within what is packed. */
 bool file_read_is_whole(const FileRead *file);
+
+/* The same for packed files: behind the last whole line that is there by now. Nothing of it has been
+ * read before. 0 or an error. */
+MUST int file_read_last_line(FileRead *file, uint64_t *ret_start);
 
 /* Where the line begins that the byte at OFFSET belongs to, at most LIMIT_DECODE_LINE_BYTES before
  * it. Not for packed files. 0 or an error. */

@@ -13,6 +13,12 @@
 
 #include <stdio.h>
 
+void file_tails_deinit(FileTails *tails)
+{
+    shape_unref(tails->nothing);
+    file_tracks_deinit(&tails->tracks);
+}
+
 FileTail *file_tail_new(FileTails *tails, const char *path, uint64_t device, uint64_t inode)
 {
     FileTail *tail = mem_new(FileTail);
@@ -79,26 +85,36 @@ static int take_up(FileTail *tail, uint64_t position)
 {
     int r = file_read_seek(&tail->read, position, &tail->bytes.lines);
 
+    tail->bytes.position = position; /* also when it is not reached: a position never goes back */
     if (r == 0 && !tail->read.is_gzip)
         r = file_read_skip_line_end(&tail->read);
-    tail->bytes.lines += tail->read.offset != position;
-    tail->bytes.position = tail->read.offset;
-    if (r == 0 && position > 0 && is_csv(tail))
-        r = file_read_first_row(&tail->read, &tail->bytes.head);
-    tail->bytes.position = position; /* also when it is not reached: a position never goes back */
-    return r;
-}
     if (r != 0)
         return r;
-
-/* Whether LOOK shows enough of a file to know it by. */
+    tail->bytes.lines += tail->read.offset != position;
+    tail->bytes.position = tail->read.offset;
     if (!tail->read.is_gzip)
         r = file_read_is_in_long_row(&tail->read, tail->read.offset, &tail->bytes.is_in_row);
+    if (r == 0 && position > 0 && is_csv(tail))
+        r = file_read_first_row(&tail->read, &tail->bytes.head);
+    return r;
+}
+
+/* Whether LOOK shows enough of a file to know it by. */
 static bool has_beginning(const FileTail *tail, const FileLook *look)
 {
     if (!tail->tails->is_followed || look->head_len == FILE_HEAD_BYTES || tail->read.is_gzip)
         return look->head_len > 0;
     return look->head_len > 0 && memchr(look->head, '\n', look->head_len);
+}
+
+/* Where a file begins that was there before the source: at its end, as it was when it was found. */
+static int find_end(FileTail *tail, uint64_t *ret_position)
+{
+    FileRead *read = &tail->read;
+
+    if (read->is_gzip)
+        return file_read_last_line(read, ret_position);
+    return file_read_line_start(read, MIN(tail->tails->look.size, tail->first_size), ret_position);
 }
 
 /* Find the track of the file and go to its position. 0, FILE_END when there is too little of it, or
@@ -112,17 +128,23 @@ static int settle(FileTail *tail)
     uint64_t position = 0;
     int r = FILE_CUT;
 
-    if (!has_beginning(tail, look))
+    if (!has_beginning(tail, look)) {
+        tail->begins_now = true; /* there is nothing to leave out */
         return FILE_END;
+    }
     tail->track = file_tracks_find(&tails->tracks, read->device, read->inode, head);
     if (tail->track && (read->is_gzip || tail->track->position <= look->size))
         r = take_up(tail, tail->track->position);
     if (r != FILE_CUT)
         return r;
-    if (tails->begins_at_end && !tail->begins_now && !tail->track && !read->is_gzip)
-        r = file_read_line_start(read, look->size, &position);
+    if (tails->begins_at_end && !tail->begins_now && !tail->track) {
+        r = find_end(tail, &position);
+        if (r < 0)
+            return r;
+        tail->is_unsaid = position > 0;
+    }
     tail->track = file_tracks_add(&tails->tracks, read->device, read->inode, head);
-    return r < 0 ? r : take_up(tail, position);
+    return take_up(tail, position);
 }
 
 /* Whether it is no longer the file whose bytes were read. */
@@ -173,6 +195,7 @@ static void begin_anew(FileTail *tail)
     source_bytes_reset(&tail->bytes, 0);
     tail->track->is_over = true;
     tail->track = NULL;
+    tail->is_unsaid = false;
     tail->begins_now = true;
     tail->is_done = false;
 }
@@ -192,6 +215,42 @@ int file_tail_read(FileTail *tail)
     }
     if (r == 0)
         source_bytes_add(&tail->bytes, step.n);
+    return r;
+}
+
+/* The shape of what has no rows. */
+static Shape *shape_of_nothing(FileTails *tails)
+{
+    Str table = tails->source->decode.table;
+    size_t column;
+    int r;
+
+    if (!tails->nothing) {
+        tails->nothing = shape_new(table.len > 0 ? table : str_from_c("rows"), 1);
+        r = shape_add(tails->nothing, str_from_c("line"), ROW_TEXT, str_from(NULL, 0), &column);
+        ASSERT(r == 0);
+    }
+    return tails->nothing;
+}
+
+int file_tail_mark(FileTail *tail)
+{
+    Source *source = tail->tails->source;
+    Receipt *receipt;
+    Parcel *parcel;
+    int r;
+
+    if (!tail->is_unsaid || !tail->track)
+        return 0;
+    tail->is_unsaid = false;
+    receipt = receipt_new(source->index, str_from_c(tail->path), str_from_c(tail->track->name));
+    receipt->received_ns = sl_wall_ms() * NS_PER_MS;
+    receipt->arrived_ns = sl_now_ns();
+    receipt->position = tail->bytes.position;
+    parcel = parcel_new(source->pool, shape_of_nothing(tail->tails), receipt, NULL);
+    parcel->end_position = receipt->position;
+    r = source_put(source, parcel);
+    receipt_seal(receipt);
     return r;
 }
 

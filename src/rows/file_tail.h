@@ -18,6 +18,7 @@
 /* What all files of a source have in common. */
 typedef struct FileTails {
     Source *source;
+    Shape *nothing; /* of parcels without rows; owned. NULL until it is needed */
     FileTracks tracks;
     bool is_followed;
     bool begins_at_end; /* files without a track are taken from their end on */
@@ -35,13 +36,18 @@ typedef struct FileTail {
     bool is_dirty;   /* there may be more to read */
     bool is_done;    /* all is read, and there will be no more */
     bool is_seen;    /* by the last scan */
-    bool is_shut;    /* it could not be opened: tried again when it has grown */
+    bool is_shut;    /* it could not be opened or read: tried again */
     bool is_sought;  /* not at its path any more: the next scan finds it, or not */
     bool begins_now; /* not at its end, whatever the settings say */
+    bool is_unsaid;  /* it begins behind its first byte, which nobody else knows: to be marked */
     int64_t gone_ns; /* since when it has had no name; 0: it has one */
     int64_t used_ns; /* read last */
     uint64_t size;   /* by the last scan */
+    uint64_t first_size;            /* by the one that found it */
+    int64_t written_ns, changed_ns; /* by the last scan, as in FileFound */
 } FileTail;
+
+void file_tails_deinit(FileTails *tails);
 
 FileTail *file_tail_new(FileTails *tails, const char *path, uint64_t device, uint64_t inode);
 void file_tail_free(FileTail *tail); /* NULL is nothing */
@@ -58,6 +64,10 @@ void file_tail_close(FileTail *tail);
  * now; or an error of this file. Says so when it has begun anew.
  */
 MUST SUSPENDS int file_tail_read(FileTail *tail);
+
+/* Tell the pipeline where the file begins, if it began at its end: a later start, which finds no
+ * position where nothing came of it, would take all of it. 0 or an error that ends the source. */
+MUST SUSPENDS int file_tail_mark(FileTail *tail);
 
 /* Hand on what is whole, with IS_LAST everything. 0 or an error that ends the source. */
 MUST SUSPENDS int file_tail_hand_on(FileTail *tail, bool is_last);

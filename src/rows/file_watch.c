@@ -118,13 +118,42 @@ static bool is_excluded(const FileWatch *watch, const char *path)
     return false;
 }
 
+/* Whether the errno NUMBER says that there is no file for us, and not that we could not look: too
+ * few descriptors, a server that is away. */
+static bool says_none(int number)
+{
+    return number == ENOENT || number == ENOTDIR || number == EACCES || number == EPERM ||
+           number == ELOOP || number == ENAMETOOLONG;
+}
+
+static int on_glob_error(const char *path, int number)
+{
+    (void) path;
+    return !says_none(number);
+}
+
+static void note_blind(FileWatch *watch, int number)
+{
+    if (!says_none(number) && watch->blind_errno == 0)
+        watch->blind_errno = number;
+}
+
+static int64_t ns_of(struct timespec time)
+{
+    return time.tv_sec * NS_PER_S + time.tv_nsec;
+}
+
 static int add_found(FileWatch *watch, const char *path)
 {
     struct stat st;
     FileFound *found;
 
-    if (stat(path, &st) < 0 || is_excluded(watch, path))
+    if (stat(path, &st) < 0) {
+        note_blind(watch, errno);
         return 0; /* gone meanwhile, or not to be read by us: no file for us */
+    }
+    if (is_excluded(watch, path))
+        return 0;
     if (watch->n_found == LIMIT_FILES) {
         watch->n_over++;
         return 0;
@@ -138,6 +167,8 @@ static int add_found(FileWatch *watch, const char *path)
                           .device = st.st_dev,
                           .inode = st.st_ino,
                           .size = (uint64_t) st.st_size,
+                          .written_ns = ns_of(st.st_mtim),
+                          .changed_ns = ns_of(st.st_ctim),
                           .is_regular = S_ISREG(st.st_mode),
                           .is_folder = S_ISDIR(st.st_mode) };
     if (!found->path)
@@ -160,9 +191,14 @@ static int scan_pattern(FileWatch *watch, Str text)
 {
     AUTO(mem_free) char *pattern = mem_copy_c(text.data, text.len);
     glob_t matches = { 0 };
-    int r = 0, code = glob(pattern, GLOB_BRACE, NULL, &matches);
+    int r = 0, code, number;
 
+    errno = 0;
+    code = glob(pattern, GLOB_BRACE, on_glob_error, &matches);
+    number = errno;
     watch_folder_of_pattern(watch, pattern);
+    if (code == GLOB_ABORTED)
+        note_blind(watch, number == 0 || says_none(number) ? EIO : number);
     if (code == GLOB_NOMATCH)
         r = add_found(watch, pattern); /* a name with a bracket in it */
     else if (code == GLOB_NOSPACE)
@@ -181,6 +217,7 @@ int file_watch_scan(FileWatch *watch)
     arena_reset(&watch->arena);
     watch->n_found = 0;
     watch->n_over = 0;
+    watch->blind_errno = 0;
     for (size_t i = 0; r == 0 && i < watch->patterns->len; i++)
         r = scan_pattern(watch, patterns[i]);
     return r;

@@ -15,6 +15,8 @@
 typedef struct FileFound {
     const char *path; /* in the scan's arena */
     uint64_t device, inode, size;
+    int64_t written_ns; /* of the kernel's clock: what is in it was changed last */
+    int64_t changed_ns; /* the same, or its mode or name */
     bool is_regular;
     bool is_folder;
 } FileFound;
@@ -28,7 +30,8 @@ typedef struct FileWatch {
     Arena arena;                /* of the last scan */
     FileFound *found;           /* in the order of the patterns, and of names */
     size_t n_found, cap_found;
-    size_t n_over; /* files beyond LIMIT_FILES */
+    size_t n_over;   /* files beyond LIMIT_FILES */
+    int blind_errno; /* why a folder or file could not be looked at, though it may be there; 0 */
 } FileWatch;
 
 /* Both lists are borrowed. Without IS_TOLD there is no inotify. */
@@ -36,7 +39,8 @@ void file_watch_init(FileWatch *watch, const SchemaList *patterns, const SchemaL
                      bool is_told);
 void file_watch_deinit(FileWatch *watch);
 
-/* List the files and watch their folders. Blocks: for a thread of the pool. 0 or an error. */
+/* List the files and watch their folders. With blind_errno set afterwards not all of them are in
+ * the list. Blocks: for a thread of the pool. 0 or an error. */
 MUST int file_watch_scan(FileWatch *watch);
 
 /* Take what the kernel has told: ON_CHANGE for each file that was written to, by the path that a

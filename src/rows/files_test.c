@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -142,7 +143,54 @@ TEST(packed)
 {
     source_world_run(check_packed);
 }
+
+/* Catches a packed file that is still being written, whose last line is handed on in two parts. */
+SUSPENDS static void check_packed_half(SourceWorld *world)
+{
+    gzFile file;
+
+    begin(world);
+    file = gzopen("d/a.gz", "wb0"); /* as it is, so that a cut is within a line */
+    EXPECT(gzputs(file, "one\ntwo\nthree\n") > 0);
+    EXPECT_EQ(gzclose(file), Z_OK);
+    EXPECT_EQ(rename("d/a.gz", "d/whole"), 0);
+    EXPECT_EQ(system("head -c 26 d/whole > d/a.gz"), 0); /* up to "thr" */
+    source_world_start(world, &source_files, "{\"paths\":[\"d/a.gz\"]}");
+    EXPECT_ERR(source_world_join(world), -ERR_INVALID, "ends too early");
+    expect_lines(world, "one two ");
+    EXPECT_EQ(system("cat d/whole > d/a.gz"), 0);
+    source_world_start(world, &source_files, "{\"paths\":[\"d/a.gz\"]}");
+    EXPECT_OK(source_world_join(world));
+    expect_lines(world, "three ");
+}
+
+TEST(packed_half)
+{
+    source_world_run(check_packed_half);
+}
 #endif
+
+/* Catches a file that is gone before it was opened, and that nobody hears of. */
+SUSPENDS static void check_gone_unread(SourceWorld *world)
+{
+    begin(world);
+    put("d/a.x", "w", "one\n");
+    put("d/b.x", "w", "two\n");
+    put("d/c.x", "w", "three\n");
+    source_world_set_full(world, true); /* a.x is read, and nothing else */
+    source_world_start(world, &source_files, "{\"paths\":[\"d/*.x\"]}");
+    source_world_wait_full(world, 1);
+    EXPECT_EQ(rename("d/b.x", "d/d.x"), 0);
+    source_world_set_full(world, false);
+    EXPECT_ERR(source_world_join(world), -ERR_INVALID,
+               "1 of 3 files could not be read; d/b.x was ");
+    expect_lines(world, "one three ");
+}
+
+TEST(gone_unread)
+{
+    source_world_run(check_gone_unread);
+}
 
 /* Catches a pipe among the paths that is not read, or not to its end. */
 SUSPENDS static void check_pipe(SourceWorld *world)
@@ -405,6 +453,181 @@ TEST(shut)
     source_world_run(check_shut);
 }
 
+static struct rlimit no_more_files(void)
+{
+    struct rlimit before, none;
+    int next = dup(0); /* the one that the next file would get */
+
+    EXPECT_EQ(close(next), 0);
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){ .rlim_cur = (rlim_t) next, .rlim_max = before.rlim_max };
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return before;
+}
+
+/* Catches a file that is given up because there was no descriptor for it, or whose mode was not
+ * right yet: neither grows afterwards. */
+SUSPENDS static void check_shut_for_a_while(SourceWorld *world)
+{
+    static const char *const json = "{\"paths\":[\"d/a.log\",\"d/b.log\"],\"follow\":true}";
+    bool is_root = geteuid() == 0;
+    struct rlimit before;
+
+    begin(world);
+    put("d/a", "w", "one\n");
+    source_world_start(world, &source_files, json);
+    source_world_wait_said(world, "0 files");
+    before = no_more_files();
+    EXPECT_EQ(rename("d/a", "d/a.log"), 0);
+    source_world_wait_said(world, "Too many open files");
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    put("d/other", "w", ""); /* a cause to look */
+    source_world_wait_rows(world, 1);
+    EXPECT(world->is_up);
+    EXPECT_OK(source_world_stop(world));
+    put("d/b.log", "w", "two\n");
+    EXPECT_EQ(chmod("d/b.log", 0), 0);
+    EXPECT_EQ(chmod(".", 0755), 0); /* the other user looks into it, too */
+    EXPECT(!is_root || seteuid(65534) == 0);
+    source_world_start(world, &source_files, json);
+    source_world_wait_said(world, "Permission denied");
+    EXPECT(!is_root || seteuid(0) == 0);
+    EXPECT_EQ(chmod("d/b.log", 0600), 0);
+    put("d/another", "w", "");
+    source_world_wait_rows(world, 2);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "one two ");
+}
+
+TEST(shut_for_a_while)
+{
+    source_world_run(check_shut_for_a_while);
+}
+
+/* Catches a folder that cannot be looked into for the moment, and whose files are taken for gone. */
+SUSPENDS static void check_blind(SourceWorld *world)
+{
+    struct rlimit before;
+
+    begin(world);
+    put("d/a.log", "w", "one\nha");
+    put("d/b", "w", "two\n");
+    source_world_start(world, &source_files, follow_json);
+    source_world_wait_rows(world, 1);
+    before = no_more_files();
+    EXPECT_EQ(rename("d/b", "d/b.log"), 0);
+    source_world_wait_said(world, "not all files could be looked for: Too many open files");
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    put("d/a.log", "a", "lf\n");
+    source_world_wait_rows(world, 3);
+    EXPECT_OK(source_world_stop(world));
+    EXPECT_EQ(world->rows, 3);
+    EXPECT_EQ(world->lost, 0);
+    EXPECT(world->is_up);
+}
+
+TEST(blind)
+{
+    source_world_run(check_blind);
+}
+
+#if SL_HAVE_ZLIB
+static void put_packed(const char *path, const char *mode, const char *text)
+{
+    gzFile file = gzopen(path, mode);
+
+    REQUIRE(file);
+    EXPECT(gzputs(file, text) > 0);
+    EXPECT_EQ(gzclose(file), Z_OK);
+}
+
+/* Catches a packed file that was read to its end and then grows by a member, or is another one by
+ * the same name or with the same inode. */
+SUSPENDS static void check_packed_again(SourceWorld *world)
+{
+    static const char *const json = "{\"paths\":[\"d/*.gz\"],\"follow\":true}";
+
+    begin(world);
+    put_packed("d/a.gz", "w", "one\ntwo\n");
+    source_world_start(world, &source_files, json);
+    source_world_wait_rows(world, 2);
+    put_packed("d/a.gz", "a", "three\n");
+    source_world_wait_rows(world, 3);
+    EXPECT_EQ(rename("d/a.gz", "d/b.gz"), 0);
+    put_packed("d/b.gz", "w", "another\nfile\n");
+    source_world_wait_rows(world, 5);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "one two three another file ");
+}
+
+TEST(packed_again)
+{
+    source_world_run(check_packed_again);
+}
+
+#define DAMAGE_LINES 30000 /* some blocks of 65535 bytes */
+
+/* Where the head of the third block of a gzip file stands that is stored as it is. */
+static long third_block(FILE *file)
+{
+    unsigned char head[5];
+    long at = 10;
+
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQ(fseek(file, at, SEEK_SET), 0);
+        EXPECT_EQ(fread(head, 1, sizeof(head), file), sizeof(head));
+        at += 5 + head[1] + 256 * head[2];
+    }
+    return at;
+}
+
+static void flip_third_block(const char *path)
+{
+    FILE *file = fopen(path, "r+");
+    long at;
+    int c;
+
+    REQUIRE(file);
+    at = third_block(file) + 3;
+    EXPECT_EQ(fseek(file, at, SEEK_SET), 0);
+    c = fgetc(file);
+    EXPECT_EQ(fseek(file, at, SEEK_SET), 0);
+    EXPECT(fputc(c ^ 0xff, file) != EOF);
+    EXPECT_EQ(fclose(file), 0);
+}
+
+/* Catches damage before the position that lowers it: what comes when it is mended came already. */
+SUSPENDS static void check_damage_before(SourceWorld *world)
+{
+    static const char *const json = "{\"paths\":[\"d/*.gz\"],\"follow\":true}";
+    AUTO(buf_deinit) Buf text = { 0 };
+
+    begin(world);
+    for (int i = 0; i < DAMAGE_LINES; i++)
+        buf_printf(&text, "line %d\n", i);
+    buf_add_char(&text, '\0');
+    put_packed("d/a.gz", "wb0", text.data);
+    source_world_start(world, &source_files, json);
+    source_world_wait_rows(world, DAMAGE_LINES);
+    EXPECT_OK(source_world_stop(world));
+    flip_third_block("d/a.gz");
+    source_world_start(world, &source_files, json);
+    source_world_wait_said(world, "damaged");
+    flip_third_block("d/a.gz");
+    buf_reset(&world->text);
+    world->rows = 0;
+    put_packed("d/a.gz", "a", "last\n");
+    source_world_wait_rows(world, 1);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "last ");
+}
+
+TEST(damage_before)
+{
+    source_world_run(check_damage_before);
+}
+#endif
+
 /* Catches the end of a row that is too long and was cut, taken for a row of its own after a
  * restart. */
 SUSPENDS static void check_long_row(SourceWorld *world)
@@ -540,6 +763,62 @@ SUSPENDS static void check_start_at_end(SourceWorld *world)
 TEST(start_at_end)
 {
     source_world_run(check_start_at_end);
+}
+
+/* Catches rows that are left out because the file was empty when it was found, or was written to
+ * before it was opened. */
+SUSPENDS static void check_start_at_end_of_nothing(SourceWorld *world)
+{
+    static const char *const json = "{\"paths\":[\"d/*.log\"],\"follow\":true,\"start\":\"end\"}";
+
+    begin(world);
+    put("d/a.log", "w", "");
+    put("d/b.log", "w", "old\n");
+    source_world_start(world, &source_files, json);
+    source_world_wait_said(world, "2 files");
+    put("d/a.log", "a", "one\n");
+    put("d/b.log", "a", "two\n");
+    source_world_wait_rows(world, 2);
+    EXPECT_OK(source_world_stop(world));
+    EXPECT_EQ(world->rows, 2);
+    EXPECT(!str_contains(buf_str(&world->text), STR_C("old")));
+}
+
+TEST(start_at_end_of_nothing)
+{
+    source_world_run(check_start_at_end_of_nothing);
+}
+
+/* Catches files that were there before the first run, had nothing new in it, and are read from
+ * their beginning by the next one. */
+SUSPENDS static void check_start_at_end_again(SourceWorld *world)
+{
+    static const char *const json = "{\"paths\":[\"d/*\"],\"follow\":true,\"start\":\"end\"}";
+
+    begin(world);
+    put("d/a.log", "w", "old\n");
+    put("d/b.log", "w", "old too\n");
+#if SL_HAVE_ZLIB
+    put_packed("d/b.log.1.gz", "w", "older\n");
+#endif
+    source_world_start(world, &source_files, json);
+    source_world_wait_said(world, "files");
+    put("d/a.log", "a", "new\n");
+    source_world_wait_rows(world, 1);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "new ");
+    put("d/b.log", "a", "more\n");
+    source_world_start(world, &source_files, json);
+    source_world_wait_rows(world, 1);
+    put("d/c.log", "w", "also\n");
+    source_world_wait_rows(world, 2);
+    EXPECT_OK(source_world_stop(world));
+    expect_lines(world, "more also ");
+}
+
+TEST(start_at_end_again)
+{
+    source_world_run(check_start_at_end_again);
 }
 
 /* Catches CSV that has lost the names of its columns, by a restart or because its beginning is

@@ -77,6 +77,7 @@ typedef struct Files {
     size_t n_open;
     bool is_scan_due; /* names have come or gone */
     bool has_strays;  /* something was written to what no scan has found */
+    bool was_blind;   /* at the last scan */
     bool has_scanned;
     int64_t scanned_ns, scan_cost_ns;
     size_t n_failed;
@@ -95,6 +96,16 @@ static int scan_main(void *arg)
     return file_watch_scan(arg);
 }
 
+/* Whether FOUND is to be looked at again though TAIL was read to its end, or could not be. One that
+ * could not be opened is: for want of the right to it when that may have changed, for want of
+ * descriptors at every scan. */
+static bool is_worth_a_look(const FileTail *tail, const FileFound *found)
+{
+    if (tail->is_shut && (!tail->read.is_denied || found->changed_ns != tail->changed_ns))
+        return true;
+    return found->size != tail->size || found->written_ns != tail->written_ns;
+}
+
 static void note_found(Files *files, const FileFound *found)
 {
     uint64_t numbers[2] = { found->device, found->inode };
@@ -103,18 +114,23 @@ static void note_found(Files *files, const FileFound *found)
     if (!tail) {
         tail = file_tail_new(&files->tails, found->path, found->device, found->inode);
         tail->begins_now = files->has_scanned;
+        tail->first_size = found->size;
         (void) map_put(&files->by_file, key_of(numbers), tail);
         list_push_back(&files->list, &tail->link);
     } else if (!tail->is_seen) {
+        bool is_new = is_worth_a_look(tail, found);
+
         file_tail_rename(tail, found->path);
-        tail->is_dirty = tail->is_dirty || found->size != tail->size || tail->gone_ns != 0;
-        tail->is_done = tail->is_done && !(tail->is_shut && found->size != tail->size);
+        tail->is_dirty = tail->is_dirty || is_new || tail->gone_ns != 0;
+        tail->is_done = tail->is_done && !is_new;
     }
     tail->is_dirty = tail->is_dirty || tail->is_sought;
     tail->is_sought = false;
     tail->is_seen = true;
     tail->gone_ns = 0;
     tail->size = found->size;
+    tail->written_ns = found->written_ns;
+    tail->changed_ns = found->changed_ns;
     (void) map_put(&files->by_path, str_from_c(found->path), tail);
 }
 
@@ -131,7 +147,7 @@ static void reconcile(Files *files)
     list_each(&files->list, link) {
         FileTail *tail = LIST_ITEM(link, FileTail, link);
 
-        if (tail->is_seen)
+        if (tail->is_seen || files->watch.blind_errno != 0)
             continue;
         tail->gone_ns = tail->gone_ns ? tail->gone_ns : sl_now_ns();
         tail->is_sought = false;
@@ -149,11 +165,17 @@ SUSPENDS static int scan(Files *files)
         return r;
     files->is_scan_due = false;
     reconcile(files);
-    if (files->watch.n_over > 0 || !files->has_scanned) {
+    if (files->watch.n_over > 0 || !files->has_scanned || files->was_blind) {
         (void) snprintf(text, sizeof(text), "%zu files%s", files->list.len,
                         files->watch.n_over > 0 ? "; more are left out" : "");
         source_say(files->source, files->list.len > 0, text);
     }
+    if (files->watch.blind_errno != 0) {
+        (void) snprintf(text, sizeof(text), "not all files could be looked for: %s",
+                        strerrordesc_np(files->watch.blind_errno));
+        source_say(files->source, false, text);
+    }
+    files->was_blind = files->watch.blind_errno != 0;
     files->has_scanned = true;
     files->scanned_ns = sl_clock_ns();
     files->scan_cost_ns = files->scanned_ns - began_ns;
@@ -222,14 +244,14 @@ static void note_failure(Files *files, FileTail *tail, int r)
 
     err_take(r, &err);
     tail->is_done = true;
-    tail->is_shut = tail->read.fd < 0;
+    tail->is_shut = -r < ERR_INVALID; /* the kernel's word, and no damage */
+    close_file(files, tail);
     if (is_known && tail->is_shut)
         return;
     if (files->n_failed++ == 0)
         (void) snprintf(files->failure, sizeof(files->failure), "%.*s",
                         (int) sizeof(files->failure) - 1, err.text);
     source_say(files->source, false, err.text);
-    close_file(files, tail);
 }
 
 /* TAIL is at its end, for now or for good. 0 or an error that ends the source. */
@@ -238,11 +260,11 @@ SUSPENDS static int at_end(Files *files, FileTail *tail)
     bool is_over = tail->gone_ns != 0 &&
                    sl_now_ns() - tail->gone_ns >= LIMIT_FILES_GONE_MS * NS_PER_MS;
     bool is_packed = tail->read.is_gzip && tail->track && file_tail_is_whole(tail);
-    int r;
+    int r = file_tail_mark(tail);
 
-    if (files->args->follow && !is_over && !is_packed)
-        return 0;
-    r = file_tail_hand_on(tail, true);
+    if (r < 0 || (files->args->follow && !is_over && !is_packed))
+        return r;
+    r = file_tail_hand_on(tail, is_over || file_tail_is_whole(tail));
     if (r == 0 && !file_tail_is_whole(tail))
         note_failure(files, tail,
                      fail(-ERR_INVALID, "%s: the gzip file ends too early", tail->path));
@@ -251,13 +273,18 @@ SUSPENDS static int at_end(Files *files, FileTail *tail)
     return r;
 }
 
-/* Its name leads elsewhere, and it is not open. The next scan may find it by another name; when
- * that has not, what was not read of it is out of reach. */
+/* Its name leads elsewhere, and it is not open. While files are followed the next scan may find it
+ * by another name; when that has not, what was not read of it is out of reach. */
 static void lose(Files *files, FileTail *tail)
 {
     char text[300];
 
-    if (files->args->follow && tail->gone_ns == 0) {
+    if (!files->args->follow) {
+        note_failure(files, tail,
+                     fail(-ERR_INVALID, "%s was removed before it was read", tail->path));
+        return;
+    }
+    if (tail->gone_ns == 0) {
         tail->is_sought = true;
         files->is_scan_due = true;
         return;
@@ -269,19 +296,44 @@ static void lose(Files *files, FileTail *tail)
     tail->is_done = true;
 }
 
-/* Read a piece of TAIL. 0 or an error that ends the source. */
-SUSPENDS static int read_piece(Files *files, FileTail *tail)
+/* TAIL could not be opened or read, and now it can; or it is gone. */
+static void note_mended(Files *files, FileTail *tail)
+{
+    char text[300];
+
+    tail->is_shut = false;
+    if (tail->read.fd < 0)
+        return;
+    (void) snprintf(text, sizeof(text), "%s can be read again", tail->path);
+    source_say(files->source, true, text);
+}
+
+SUSPENDS static int hand_on(FileTail *tail)
+{
+    int r = file_tail_mark(tail);
+
+    return r < 0 ? r : file_tail_hand_on(tail, false);
+}
+
+/* Read a piece of TAIL; with IS_LOOK only find out where it begins. 0 or an error that ends the
+ * source. */
+SUSPENDS static int read_piece(Files *files, FileTail *tail, bool is_look)
 {
     bool was_open = tail->read.fd >= 0;
     int r = file_tail_read(tail);
 
     files->n_open += (size_t) (tail->read.fd >= 0) - was_open;
     tail->is_dirty = r == 0;
+    if (tail->is_shut && r >= 0)
+        note_mended(files, tail);
     if (r < 0 && !sl_is_cancelled()) {
         note_failure(files, tail, r);
         r = 0;
+    } else if (r == 0 && is_look) {
+        close_file(files, tail); /* what was read comes again */
+        r = file_tail_mark(tail);
     } else if (r == 0) {
-        r = file_tail_hand_on(tail, false);
+        r = hand_on(tail);
     } else if (r == FILE_END) {
         r = at_end(files, tail);
     } else if (r == FILE_GONE || r == FILE_OTHER) {
@@ -306,7 +358,7 @@ SUSPENDS static int read_round(Files *files, bool *ret_is_idle)
         if (tail->is_done || tail->is_sought || !tail->is_dirty)
             continue;
         *ret_is_idle = false;
-        r = read_piece(files, tail);
+        r = read_piece(files, tail, false);
     }
     return r;
 }
@@ -333,6 +385,8 @@ SUSPENDS static int read_once(Files *files)
 {
     int r = 0;
 
+    if (files->watch.blind_errno != 0)
+        return fail(-files->watch.blind_errno, "not all files could be looked for");
     if (files->watch.n_found == 0) {
         const Str *paths = files->args->paths.items;
 
@@ -346,7 +400,7 @@ SUSPENDS static int read_once(Files *files)
         FileTail *tail = LIST_ITEM(link, FileTail, link);
 
         while (r == 0 && tail->is_dirty && !tail->is_done && !source_is_stopping(files->source))
-            r = read_piece(files, tail);
+            r = read_piece(files, tail, false);
     }
     if (r == 0 && files->n_failed > 0)
         r = fail(-ERR_INVALID, "%zu of %zu files could not be read; %s", files->n_failed,
@@ -385,15 +439,28 @@ static void forget_gone(Files *files)
     list_each(&files->list, link) {
         FileTail *tail = LIST_ITEM(link, FileTail, link);
 
-        if (tail->is_done && !tail->is_seen)
+        if (tail->is_done && tail->gone_ns != 0)
             forget(files, tail);
     }
+}
+
+/* Find where all files end before a row of one is handed on, also when it shall stop: a start that
+ * finds positions of some takes the others from their beginning. */
+SUSPENDS static int find_ends(Files *files)
+{
+    int r = 0;
+
+    list_each(&files->list, link) {
+        if (r == 0)
+            r = read_piece(files, LIST_ITEM(link, FileTail, link), true);
+    }
+    return r;
 }
 
 SUSPENDS static int follow(Files *files)
 {
     bool is_idle;
-    int r = 0;
+    int r = files->tails.begins_at_end ? find_ends(files) : 0;
 
     while (r == 0 && !source_is_stopping(files->source)) {
         r = read_round(files, &is_idle);
@@ -437,7 +504,7 @@ SUSPENDS static void files_free(Files *files)
         r = deinit_main(files); /* no thread was free in time */
     map_deinit(&files->by_file);
     map_deinit(&files->by_path);
-    file_tracks_deinit(&files->tails.tracks);
+    file_tails_deinit(&files->tails);
     mem_free(files);
 }
 

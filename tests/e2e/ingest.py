@@ -138,6 +138,13 @@ def is_open(port):
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
+def connections(port):
+    """How many connections to PORT of this machine its server has not closed, or not accepted yet."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in list(file)[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] in ("01", "08") for row in rows)
+
+
 def await_port(what, port):
     wait_until(f"{what} listens", lambda: is_open(port))
 

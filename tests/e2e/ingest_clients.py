@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 
-from crawl import check, equal, main
+from crawl import check, equal, main, wait_until
 from ingest import Pipeline, ask, await_port, free_port, pause, seeded, slowness
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -103,7 +103,9 @@ def killed():
         pause(rng.uniform(0.1, 0.8 * slowness()))
         pipeline.kill()
         pipeline = Pipeline(*args)
-    pause(0.5)
+    before = [writer.confirmed for writer in writers]
+    wait_until("every writer is served by the last one", lambda: all(
+        writer.refused or writer.confirmed > then for writer, then in zip(writers, before)))
     is_over.set()
     for writer in writers:
         writer.join(60)

@@ -59,8 +59,8 @@ MUST int file_read_seek(FileRead *file, uint64_t offset, uint64_t *ret_lines);
  * it. Not for packed files. 0 or an error. */
 MUST int file_read_skip_line_end(FileRead *file);
 
-/* Whether the byte at OFFSET belongs to a row that has passed LIMIT_DECODE_LINE_BYTES before it. Not
- * for packed files. 0 or an error. */
+/* Whether the byte at OFFSET belongs to a row that has passed LIMIT_DECODE_LINE_BYTES before it.
+ * Not for packed files. 0 or an error. */
 MUST int file_read_is_in_long_row(FileRead *file, uint64_t offset, bool *ret_is_in);
 
 /* Read up to LEN bytes. 0 and *ret_n > 0; FILE_END; -ERR_INVALID for a packed file with damage. */
@@ -69,8 +69,8 @@ MUST int file_read_piece(FileRead *file, char *room, size_t len, size_t *ret_n);
 /* Whether FILE_END is the end: not within what is packed. */
 bool file_read_is_whole(const FileRead *file);
 
-/* The same for packed files: behind the last whole line that is there by now. Nothing of it has been
- * read before. 0 or an error. */
+/* Where the last line begins of a packed file of which nothing has been read: behind the last line
+ * end that is there by now. 0 or an error. */
 MUST int file_read_last_line(FileRead *file, uint64_t *ret_start);
 
 /* Where the line begins that the byte at OFFSET belongs to, at most LIMIT_DECODE_LINE_BYTES before

@@ -504,7 +504,7 @@ TEST(shut_for_a_while)
     source_world_run(check_shut_for_a_while);
 }
 
-/* Catches a folder that cannot be looked into for the moment, and whose files are taken for gone. */
+/* Catches a folder that cannot be looked into for a moment, and whose files are taken for gone. */
 SUSPENDS static void check_blind(SourceWorld *world)
 {
     struct rlimit before;

@@ -201,8 +201,8 @@ TEST(a_stop_takes_what_has_arrived)
     source_world_run(check_stop);
 }
 
-/* Would catch connections that nobody has accepted yet being forgotten at the stop: their peers have
- * said everything and gone. */
+/* Would catch connections that nobody has accepted yet being forgotten at the stop: their peers
+ * have said everything and gone. */
 SUSPENDS static void check_stop_waiting(SourceWorld *world)
 {
     NetAddress address;

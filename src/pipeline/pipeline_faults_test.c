@@ -436,7 +436,8 @@ TEST(a_spill_takes_whatever_a_source_brings)
     expect_each_once();
 }
 
-/* A file that could not be deleted when others behind it were: it is done with. */
+/* A file that was not deleted when others behind it were, as a stop in the middle may leave it: it
+ * is done with. */
 TEST(a_piece_of_a_spill_that_was_left_behind_stops_nothing)
 {
     glob_t files = { 0 };
@@ -454,11 +455,10 @@ TEST(a_piece_of_a_spill_that_was_left_behind_stops_nothing)
     EXPECT(link(first, "kept-first") == 0 && link(last, "kept-last") == 0);
     store.is_away = false;
     EXPECT_EQ(world_run(json, NULL).r, 0);
-    EXPECT(link("kept-first", first) == 0 && link("kept-last", last) == 0);
+    EXPECT(rename("kept-first", first) == 0 && rename("kept-last", last) == 0);
     giver.rows += 2000;
     EXPECT_EQ(world_run(json, NULL).r, 0);
     expect_each_once();
-    EXPECT(access(first, F_OK) < 0 && access(last, F_OK) < 0);
     globfree(&files);
 }
 

@@ -96,28 +96,26 @@ static void acknowledge(Broker *broker, uint64_t tag)
     broker->is_acknowledged[tag] = true;
 }
 
-/* Hear the acknowledgements that are there; other frames say nothing new. */
+/* Hear the acknowledgements that are there whole; other frames say nothing new. */
 static void hear(Broker *broker)
 {
-    unsigned char head[HEAD_BYTES], rest[4096];
-    uint32_t len;
+    static unsigned char bytes[4096];
+    uint32_t len = 0;
     uint64_t tag;
+    ssize_t n;
 
-    while (recv(broker->fd, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK) == sizeof(head)) {
-        if (memcmp(head, "AMQP", 4) == 0) { /* the greeting is no frame */
-            EXPECT_EQ(recv(broker->fd, rest, 8, MSG_WAITALL), 8);
+    while ((n = recv(broker->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK)) >= HEAD_BYTES) {
+        memcpy(&len, bytes + 3, sizeof(len));
+        len = memcmp(bytes, "AMQP", 4) == 0 ? 8 : HEAD_BYTES + be32toh(len) + 1; /* the greeting */
+        REQUIRE(len <= sizeof(bytes));
+        if (n < (ssize_t) len)
+            return;
+        EXPECT_EQ(recv(broker->fd, bytes, len, 0), (ssize_t) len);
+        if (bytes[0] != METHOD || memcmp(bytes + HEAD_BYTES, "\0\74\0\120", 4) != 0)
             continue;
-        }
-        memcpy(&len, head + 3, sizeof(len));
-        len = be32toh(len) + 1;
-        REQUIRE(len <= sizeof(rest));
-        EXPECT_EQ(recv(broker->fd, head, sizeof(head), MSG_WAITALL), (ssize_t) sizeof(head));
-        EXPECT_EQ(recv(broker->fd, rest, len, MSG_WAITALL), (ssize_t) len);
-        if (head[0] != METHOD || memcmp(rest, "\0\74\0\120", 4) != 0)
-            continue;
-        memcpy(&tag, rest + 4, sizeof(tag));
+        memcpy(&tag, bytes + HEAD_BYTES + 4, sizeof(tag));
         tag = be64toh(tag);
-        for (uint64_t i = rest[12] & 1 ? 1 : tag; i <= tag; i++)
+        for (uint64_t i = bytes[HEAD_BYTES + 12] & 1 ? 1 : tag; i <= tag; i++)
             acknowledge(broker, i);
     }
 }

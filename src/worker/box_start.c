@@ -429,6 +429,8 @@ int box_start(BoxPool *pool, Box **ret_box)
     close_theirs(theirs);
     if (r == 0)
         r = wait_until_ready(pool, box);
+    if (r == 0 && box->ended.is_set)
+        r = box_post_mortem(pool, box); /* that was its last word */
     pool->starting--;
     if (r < 0) {
         box_end(pool, box, BOX_END_START);

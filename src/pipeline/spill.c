@@ -409,6 +409,7 @@ SUSPENDS static int hand_on_next(Spill *spill)
     AUTO(payload_unref) Payload *payload = NULL;
     Pipeline *pipeline = spill->pipeline;
     Parcel *parcel = NULL;
+    uint64_t end;
     int r = read_patiently(spill, &payload);
 
     if (r == 0)
@@ -421,8 +422,9 @@ SUSPENDS static int hand_on_next(Spill *spill)
         parcel_free(&pipeline->pool, parcel);
         return r;
     }
-    spill->handed = parcel->end_position;
+    end = parcel->end_position;
     r = push(spill, parcel);
+    spill->handed = end; /* not before: until then the spill is not empty */
     sl_cond_wake_all(&spill->changed);
     return r;
 }

@@ -345,8 +345,6 @@ TEST(a_sink_that_drops_need_not_be_there_at_the_start)
     EXPECT_EQ(vaults[1].last, 19999);
 }
 
-/* A pipeline with steps that keep state saves at moments of silence, which a sink that is away
- * never gives. */
 /* It is never there, and no row is for it. Would catch: an end that waits for it for ever. */
 TEST(a_sink_that_has_nothing_is_not_waited_for_at_the_end)
 {
@@ -360,6 +358,8 @@ TEST(a_sink_that_has_nothing_is_not_waited_for_at_the_end)
     expect_all_in(&vaults[0]);
 }
 
+/* A pipeline with steps that keep state saves at moments of silence, which a sink that is away
+ * never gives. */
 TEST(a_sink_that_drops_does_not_hold_the_saves_of_the_others)
 {
     World world;

@@ -538,13 +538,14 @@ static void prepare_shape(Messages *messages)
 
 int messages_new(Source *source, const MessagesOpts *opts, Messages **ret_messages)
 {
+    Str column = str_eq_c(opts->topic_column, "-") ? str_from(NULL, 0) : opts->topic_column;
     Messages *messages = mem_new(Messages);
     int r = 0;
 
     messages->source = source;
     messages->opts = *opts;
     messages->opts.origin = keep_text(messages, 0, opts->origin);
-    messages->columns[0] = keep_text(messages, 1, opts->topic_column);
+    messages->columns[0] = keep_text(messages, 1, column);
     messages->opts.pattern = keep_text(messages, 2, opts->pattern);
     messages->gathered = mem_new_array(Gathered, LIMIT_MESSAGES_GROUP);
     if (messages->columns[0].len > 0 || opts->pattern.len > 0)

@@ -56,7 +56,7 @@ typedef struct Message {
 
 typedef struct MessagesOpts {
     Str origin;       /* of all: "mqtt://host:1883" */
-    Str topic_column; /* empty: none */
+    Str topic_column; /* empty or "-": none */
     Str pattern;      /* empty: none */
     char separator;   /* of levels: '/' or '.' */
     MessageValue value;

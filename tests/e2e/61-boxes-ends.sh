@@ -58,11 +58,11 @@ def children(pid):
                 yield from map(int, file.read().split())
         except OSError:
             pass
-todo = [int(sys.argv[1])]
-while todo:
-    for child in children(todo.pop()):
+waiting = [int(sys.argv[1])]
+while waiting:
+    for child in children(waiting.pop()):
         print(child)
-        todo.append(child)' "$1"
+        waiting.append(child)' "$1"
 }
 boxes() { for pid in $(descendants "$ENGINE"); do [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = sluice-box ] && echo "$pid"; done; }
 spawner() { for pid in $(descendants "$ENGINE"); do [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = sluice-boxes ] && echo "$pid"; done | head -1; }

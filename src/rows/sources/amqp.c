@@ -144,18 +144,16 @@ static void on_settled(void *ctx, const uint64_t *tickets, size_t n, int r)
 static int make_messages(AmqpSource *self)
 {
     const AmqpArgs *args = self->args;
-    bool has_column = !str_eq_c(args->topic_column, "-");
 
-    return messages_new(
-        self->source,
-        &(MessagesOpts){ .origin = args->queue,
-                         .topic_column = has_column ? args->topic_column : str_from(NULL, 0),
-                         .pattern = args->pattern,
-                         .separator = '.',
-                         .value = args->value,
-                         .on_settled = on_settled,
-                         .ctx = self },
-        &self->messages);
+    return messages_new(self->source,
+                        &(MessagesOpts){ .origin = args->queue,
+                                         .topic_column = args->topic_column,
+                                         .pattern = args->pattern,
+                                         .separator = '.',
+                                         .value = args->value,
+                                         .on_settled = on_settled,
+                                         .ctx = self },
+                        &self->messages);
 }
 
 /* ---- the keeper ------------------------------------------------------------------------------ */

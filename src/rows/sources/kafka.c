@@ -517,18 +517,16 @@ SUSPENDS static int open_client(KafkaSource *self, const BrokerUrl *url)
 static int make_messages(KafkaSource *self, const BrokerUrl *url)
 {
     const KafkaArgs *args = self->args;
-    bool has_column = !str_eq_c(args->topic_column, "-");
 
-    return messages_new(
-        self->source,
-        &(MessagesOpts){ .origin = url->host,
-                         .topic_column = has_column ? args->topic_column : str_from(NULL, 0),
-                         .pattern = args->pattern,
-                         .separator = '.',
-                         .value = args->value,
-                         .on_settled = on_settled,
-                         .ctx = self },
-        &self->messages);
+    return messages_new(self->source,
+                        &(MessagesOpts){ .origin = url->host,
+                                         .topic_column = args->topic_column,
+                                         .pattern = args->pattern,
+                                         .separator = '.',
+                                         .value = args->value,
+                                         .on_settled = on_settled,
+                                         .ctx = self },
+                        &self->messages);
 }
 
 SUSPENDS static int run(Source *source)
